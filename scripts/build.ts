@@ -1,0 +1,36 @@
+/** Builds what the repository does not hold: the page as one string of HTML, then dist/ for installs. */
+import { execFileSync } from 'node:child_process'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { build } from 'esbuild'
+
+const root = new URL('../', import.meta.url)
+const page = new URL('src/edge/page/', root)
+
+const bundle = async (entry: string): Promise<string> => {
+  const { outputFiles } = await build({
+    entryPoints: [new URL(entry, page).pathname],
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    target: 'es2022',
+    write: false,
+    logLevel: 'warning',
+  })
+  return outputFiles[0]!.text.trim()
+}
+
+const html = readFileSync(new URL('index.html', page), 'utf8')
+  .replace('<link rel="stylesheet" href="page.css">', `<style>${await bundle('page.css')}</style>`)
+  .replace('<script type="module" src="main.ts"></script>', () => '')
+const script = (await bundle('main.ts')).replaceAll('</script', '<\\/script')
+const whole = html.replace('</body>', () => `<script type="module">${script}</script></body>`)
+
+writeFileSync(
+  new URL('bundle.gen.ts', page),
+  `/** Made by scripts/build.ts from this folder. */\nexport const html: string = ${JSON.stringify(whole)}\n`,
+)
+rmSync(new URL('dist', root), { recursive: true, force: true })
+execFileSync(new URL('node_modules/.bin/tsc', root).pathname, ['-p', 'tsconfig.build.json'], {
+  cwd: root,
+  stdio: 'inherit',
+})

@@ -1,0 +1,6 @@
+/** `facet convert`. */
+import { Command } from 'commander'
+
+export function command(): Command {
+  return new Command()
+}

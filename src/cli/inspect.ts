@@ -1,0 +1,6 @@
+/** `facet inspect`. */
+import { Command } from 'commander'
+
+export function command(): Command {
+  return new Command()
+}

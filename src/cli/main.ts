@@ -1,0 +1,64 @@
+#!/usr/bin/env node
+/** The `facet` command: finds the subcommand, loads only its file, turns errors into one sentence and an exit code. */
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { FacetError } from '../errors.ts'
+
+interface Entry {
+  readonly name: string
+  readonly summary: string
+  readonly load: () => Promise<{ command(): Command }>
+}
+
+const COMMANDS: readonly Entry[] = [
+  { name: 'serve', summary: 'serve a model over an OpenAI-compatible API', load: () => import('./serve.ts') },
+  { name: 'chat', summary: 'chat with a server in the terminal', load: () => import('./chat.ts') },
+  {
+    name: 'convert',
+    summary: 'make a model directory from a checkpoint',
+    load: () => import('./convert.ts'),
+  },
+  { name: 'inspect', summary: 'show what a model directory holds', load: () => import('./inspect.ts') },
+]
+
+/** 0: done. 1: it failed for a reason the message names. 2: the command line is wrong. 70: a bug in Facet. */
+async function main(argv: readonly string[]): Promise<number> {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  if (major < 22 || (major === 22 && minor < 18)) {
+    process.stderr.write(
+      `facet needs Node.js 22.18 or later, and this is ${process.version}; install a newer one.\n`,
+    )
+    return 1
+  }
+  const entry = COMMANDS.find(({ name }) => name === argv[0])
+  const program = entry ? (await entry.load()).command() : overview()
+  try {
+    await program
+      .name(entry ? `facet ${entry.name}` : 'facet')
+      .exitOverride()
+      .parseAsync(entry ? argv.slice(1) : [...argv], { from: 'user' })
+    return 0
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    if (error instanceof FacetError && error.code !== 'internal') {
+      process.stderr.write(`facet: ${error.message}\n`)
+      return 1
+    }
+    process.stderr.write(
+      `facet: this is a bug in Facet, please report it.\n${(error as Error).stack ?? error}\n`,
+    )
+    return 70
+  }
+}
+
+function overview(): Command {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+  const program = new Command()
+    .description('Run Gemma models from the edge to the cloud.')
+    .version(version, '-V, --version')
+    .showSuggestionAfterError()
+  for (const { name, summary } of COMMANDS) program.addCommand(new Command(name).description(summary))
+  return program.addHelpText('after', "\nRun 'facet COMMAND --help' for a command's options.")
+}
+
+process.exitCode = await main(process.argv.slice(2))

@@ -1,0 +1,146 @@
+/** The words every room shares: requests, events, usage, backends. No code. */
+
+/** One turn of a conversation, in the roles OpenAI uses. */
+export interface Message {
+  readonly role: 'system' | 'user' | 'assistant'
+  readonly content: string
+}
+
+/** How the next token is chosen from the logits. Everything left out keeps the model as it is. */
+export interface Sampling {
+  /** 0 is greedy. Default 1. */
+  readonly temperature?: number
+  /** Keep the k most likely tokens. Default: all. */
+  readonly topK?: number
+  /** Keep the smallest set of tokens whose probabilities reach this sum, 0 < topP <= 1. */
+  readonly topP?: number
+  /** Keep tokens at least this fraction as likely as the most likely one, 0 <= minP <= 1. */
+  readonly minP?: number
+  /** Same seed, same request, same model: same tokens. */
+  readonly seed?: number
+  /** Divides positive and multiplies negative logits of tokens seen in prompt or answer (Keskar et al. 2019). */
+  readonly repetitionPenalty?: number
+  /** Subtracted once from the logit of every token already in the answer (OpenAI). */
+  readonly presencePenalty?: number
+  /** Subtracted from a logit once for each time its token stands in the answer (OpenAI). */
+  readonly frequencyPenalty?: number
+  /** Added to the logits of these token ids, -100 to 100. */
+  readonly logitBias?: Readonly<Record<number, number>>
+}
+
+/** What to continue: a conversation, or a raw prompt as text or token ids (used exactly as given). */
+export type Prompt =
+  | { readonly messages: readonly Message[]; readonly prompt?: never }
+  | { readonly prompt: string | readonly number[]; readonly messages?: never }
+
+export type ChatRequest = Prompt &
+  Sampling & {
+    /** Model id. Left out: the backend's own. */
+    readonly model?: string
+    /** Most tokens to generate, at least 1. Default: what the context still holds. */
+    readonly maxTokens?: number
+    /** Generation ends before any of these strings would be sent. */
+    readonly stop?: readonly string[]
+    /** Report each token's log-probability and this many alternatives (0 to 20). */
+    readonly logprobs?: number
+  }
+
+/** Log-likelihood of given continuations of one prompt. */
+export type ScoreRequest = Prompt & {
+  readonly model?: string
+  /**
+   * Text or token ids. A text is tokenized together with the prompt and split at the prompt's own
+   * token count, so that merges across the seam count as the model would see them.
+   */
+  readonly continuations: readonly (string | readonly number[])[]
+  /** Alternatives to report for each token (0 to 20). 1 tells whether greedy would have said the same. */
+  readonly top?: number
+}
+
+export interface TokenAlternative {
+  readonly id: number
+  readonly text: string
+  /** Natural logarithm of the probability, after softmax over the whole vocabulary. */
+  readonly logprob: number
+}
+
+export interface TokenLogprob extends TokenAlternative {
+  readonly top?: readonly TokenAlternative[]
+}
+
+/** stop: end of turn, end of text or a stop string. length: maxTokens or the context is full. */
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter'
+
+/** Tokens of one answer. */
+export interface Usage {
+  readonly promptTokens: number
+  readonly completionTokens: number
+  /** Prompt tokens whose keys and values were already cached. */
+  readonly cachedTokens?: number
+  /** True when counted by us because the server did not say. */
+  readonly estimated?: boolean
+}
+
+export type ChatEvent =
+  | { readonly type: 'start'; readonly id: string; readonly model: string; readonly backend: string }
+  | { readonly type: 'text'; readonly text: string; readonly logprobs?: readonly TokenLogprob[] }
+  | {
+      readonly type: 'tool'
+      readonly index: number
+      readonly id?: string
+      readonly name?: string
+      readonly arguments: string
+    }
+  | { readonly type: 'finish'; readonly reason: FinishReason; readonly usage: Usage }
+
+/** What a backend serves. */
+export interface ModelSpec {
+  /** The name clients ask for, for example `gemma-2b-it`. */
+  readonly id: string
+  /** One sentence for people: what it is and where it comes from. */
+  readonly description?: string
+  /** Most tokens of prompt and answer together. Unknown for a remote server that does not say. */
+  readonly contextTokens?: number
+  readonly parameters?: number
+  /** For example `int4`, `bf16`. */
+  readonly quantization?: string
+  readonly license?: string
+  /** Unix time in seconds at which the model file was made. */
+  readonly created?: number
+}
+
+export interface Timeouts {
+  /** From sending the request to the first content. */
+  readonly firstTokenMs: number
+  /** Between two pieces of content; keepalives do not count. */
+  readonly idleMs: number
+  /** The whole answer. */
+  readonly totalMs: number
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal
+  readonly timeouts?: Partial<Timeouts>
+}
+
+/**
+ * Everything that answers a chat: an engine, an HTTP endpoint, a router, a guard, a test's fake.
+ *
+ * `chat` yields `start`, content, and exactly one `finish`; anything else throws a FacetError.
+ * Leaving the loop or aborting the signal stops the work within one step.
+ */
+export interface Backend {
+  readonly name: string
+  readonly model: ModelSpec
+  chat(request: ChatRequest, options?: CallOptions): AsyncIterable<ChatEvent>
+  /** One array of token log-probabilities for each continuation. */
+  score?(request: ScoreRequest, options?: CallOptions): Promise<TokenLogprob[][]>
+}
+
+/** Where a server answers; what a deployment emits and a client is made from. */
+export interface Endpoint {
+  /** The address that ends before `/chat/completions`, for example `http://localhost:8787/v1`. */
+  readonly baseURL: string
+  readonly model?: string
+  readonly apiKey?: string
+}
