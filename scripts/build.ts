@@ -1,6 +1,6 @@
 /** Builds what the repository does not hold: the page as one string of HTML, then dist/ for installs. */
 import { execFileSync } from 'node:child_process'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
 
 const root = new URL('../', import.meta.url)
@@ -34,3 +34,4 @@ execFileSync(new URL('node_modules/.bin/tsc', root).pathname, ['-p', 'tsconfig.b
   cwd: root,
   stdio: 'inherit',
 })
+chmodSync(new URL('dist/cli/main.js', root), 0o755)
