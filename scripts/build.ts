@@ -1,6 +1,6 @@
 /** Builds what the repository does not hold: the page as one string of HTML, then dist/ for installs. */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
 
 const root = new URL('../', import.meta.url)
@@ -25,10 +25,11 @@ const html = readFileSync(new URL('index.html', page), 'utf8')
 const script = (await bundle('main.ts')).replaceAll('</script', '<\\/script')
 const whole = html.replace('</body>', () => `<script type="module">${script}</script></body>`)
 
-writeFileSync(
-  new URL('bundle.gen.ts', page),
-  `/** Made by scripts/build.ts from this folder. */\nexport const html: string = ${JSON.stringify(whole)}\n`,
-)
+const generated = new URL('bundle.gen.ts', page)
+const source = `/** Made by scripts/build.ts from this folder. */\nexport const html: string = ${JSON.stringify(whole)}\n`
+// Left alone when nothing changed: tests that import it may be running.
+if (!existsSync(generated) || readFileSync(generated, 'utf8') !== source) writeFileSync(generated, source)
+
 rmSync(new URL('dist', root), { recursive: true, force: true })
 execFileSync(new URL('node_modules/.bin/tsc', root).pathname, ['-p', 'tsconfig.build.json'], {
   cwd: root,

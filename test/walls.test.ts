@@ -1,0 +1,114 @@
+/** The walls between the rooms: which folder may import which, and who may touch Node. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
+import { dirname, join, posix, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+
+const SRC = fileURLToPath(new URL('../src/', import.meta.url))
+
+/** Room -> rooms it may import. A file directly in src/ is the room of its own name. */
+const ROOMS: Readonly<Record<string, readonly string[]>> = {
+  types: [],
+  errors: [],
+  gemma: ['types', 'errors'],
+  client: ['types', 'errors', 'gemma'],
+  index: ['types', 'errors', 'client'],
+  engine: ['types', 'errors', 'gemma'],
+  convert: ['types', 'errors', 'gemma'],
+  edge: ['types', 'errors', 'gemma', 'engine'],
+  cli: ['types', 'errors', 'gemma', 'client', 'engine', 'convert', 'edge'],
+}
+
+/** The page is a program of its own that runs in the browser: it sees the client as any user would. */
+const PAGE = { folder: 'edge/page/', may: ['index'] }
+
+/** Packages each room may import; anything else is a mistake. */
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  gemma: ['@bufbuild/protobuf', '@huggingface/tokenizers', 'valibot'],
+  engine: ['onnxruntime-web'],
+  edge: ['hono', '@hono/node-server', 'valibot'],
+  convert: ['valibot'],
+  cli: ['commander'],
+}
+
+/** Files outside convert/ and cli/ that may use Node. */
+const NODE_FILES = /^(convert|cli)\/|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$/
+
+const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .map((file) => file.split('\\').join('/'))
+
+const IMPORT = /(?:from|import)\s*\(?\s*'([^']+)'/g
+
+const importsOf = (file: string): string[] =>
+  [
+    ...readFileSync(join(SRC, file), 'utf8')
+      .replaceAll(/^\s*(\/\*\*|\*|\/\/).*$/gm, '')
+      .matchAll(IMPORT),
+  ].map(([, specifier]) => specifier!)
+
+const roomOf = (file: string): string => file.split('/')[0]!.replace(/\.ts$/, '')
+
+const isNode = (specifier: string): boolean =>
+  specifier.startsWith('node:') || builtinModules.includes(specifier)
+
+const packageOf = (specifier: string): string =>
+  specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/')
+
+/** Every file reachable from an entry by static or dynamic import. */
+function reachable(entry: string, seen: Set<string> = new Set()): Set<string> {
+  if (seen.has(entry)) return seen
+  seen.add(entry)
+  for (const specifier of importsOf(entry)) {
+    if (specifier.startsWith('.')) reachable(posix.join(dirname(entry), specifier), seen)
+  }
+  return seen
+}
+
+describe('the walls', () => {
+  it.each(files)('%s imports only what its room may', (file) => {
+    const allowed = file.startsWith(PAGE.folder) ? PAGE.may : ROOMS[roomOf(file)]
+    expect(allowed, 'a new room needs a line in the table').toBeDefined()
+    for (const specifier of importsOf(file)) {
+      if (isNode(specifier)) {
+        expect(file, `imports ${specifier}`).toMatch(NODE_FILES)
+      } else if (specifier.startsWith('.')) {
+        expect(specifier, 'imports name their extension').toMatch(/\.ts$/)
+        const target = relative(SRC, join(SRC, dirname(file), specifier))
+          .split('\\')
+          .join('/')
+        const room = roomOf(target)
+        if (room !== roomOf(file)) expect(allowed, `imports ${specifier}`).toContain(room)
+      } else {
+        expect(PACKAGES[roomOf(file)] ?? [], `imports ${specifier}`).toContain(packageOf(specifier))
+      }
+    }
+  })
+
+  it('keeps the client free of packages and of Node', () => {
+    for (const file of reachable('index.ts')) {
+      for (const specifier of importsOf(file)) expect(specifier, file).toMatch(/^\.\.?\//)
+    }
+  })
+
+  it('keeps Node out of everything the portable entries reach', () => {
+    for (const entry of ['index.ts', 'edge/app.ts', 'engine/engine.ts']) {
+      for (const file of reachable(entry)) {
+        for (const specifier of importsOf(file))
+          expect(isNode(specifier), `${file} imports ${specifier}`).toBe(false)
+      }
+    }
+  })
+
+  it('reads imports the way the code writes them', () => {
+    const found = importsOf('cli/main.ts')
+    expect(found).toContain('node:fs')
+    expect(found).toContain('commander')
+    expect(found).toContain('../errors.ts')
+    expect(found).toContain('./serve.ts')
+  })
+})
