@@ -1,0 +1,337 @@
+/**
+ * The whole of Gemma in plain TypeScript, to be read from top to bottom: what every other Graph must
+ * agree with. Gemma 1 (2024), Gemma 2 (2024) and Gemma 3 (2025), as their reports and Hugging Face's
+ * transformers define them.
+ *
+ * Activations are float32. Sums are taken in float64, in an order that does not depend on what else
+ * is in the batch, so that the same tokens give the same bits however they are sliced.
+ *
+ * Letters in shapes: n tokens of the step, d hiddenSize, f intermediateSize, h heads, g kvHeads,
+ * e headDim, v vocabSize.
+ */
+import type { GemmaConfig, LayerConfig } from '../gemma/config.ts'
+import type { Weights } from '../gemma/weights.ts'
+import type { Graph, KvCache, Slice } from './graph.ts'
+import { checkedBatch, HostKvCache } from './kv-cache.ts'
+
+/** One token of a step: which sequence it continues, and where. */
+interface Row {
+  readonly cache: HostKvCache
+  readonly token: number
+  readonly position: number
+}
+
+export function createReference(config: GemmaConfig, weights: Weights): Graph {
+  const model = readModel(config, weights)
+  return {
+    config,
+    name: 'reference',
+    open: (capacity: number): KvCache => new HostKvCache(config, capacity),
+    step: async (batch: readonly Slice[]): Promise<Float32Array[]> => {
+      const slices = checkedBatch(batch, config)
+      const rows = slices.flatMap(({ cache, tokens }) =>
+        tokens.map((token, i): Row => ({ cache, token, position: cache.length + i })),
+      )
+      const x = forward(config, model, rows) // (n, d)
+      for (const { cache, tokens } of slices) cache.advance(tokens.length)
+      let end = 0
+      return slices.map(({ tokens, logits }) => {
+        end += tokens.length
+        const { hiddenSize } = config
+        return head(config, model, x.subarray((end - logits) * hiddenSize, end * hiddenSize))
+      })
+    },
+    dispose: async (): Promise<void> => {},
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// The model
+
+interface Layer {
+  readonly inputNorm: Float32Array // (d)
+  readonly qkv: Float32Array // ((h + 2g) e, d): rows of q, then k, then v
+  readonly qNorm?: Float32Array // (e)
+  readonly kNorm?: Float32Array // (e)
+  readonly output: Float32Array // (d, h e)
+  readonly attentionPostNorm?: Float32Array // (d)
+  readonly mlpNorm: Float32Array // (d)
+  readonly gate: Float32Array // (f, d)
+  readonly up: Float32Array // (f, d)
+  readonly down: Float32Array // (d, f)
+  readonly mlpPostNorm?: Float32Array // (d)
+  readonly inverseFrequencies: Float32Array // (e / 2)
+}
+
+interface Model {
+  readonly embedding: Float32Array // (v, d), also the output head
+  readonly layers: readonly Layer[]
+  readonly norm: Float32Array // (d)
+}
+
+function readModel(config: GemmaConfig, weights: Weights): Model {
+  return {
+    embedding: weights.tensor('model.embed_tokens.weight'),
+    norm: weights.tensor('model.norm.weight'),
+    layers: config.layers.map((layer, index) => {
+      const tensor = (part: string) => weights.tensor(`model.layers.${index}.${part}.weight`)
+      // Gemma 1 calls the norm before the MLP post_attention_layernorm. Gemma 2 and 3 use that name for
+      // a norm on the attention's output, and have one on the MLP's output too.
+      const mlpNorm = config.postNorms ? 'pre_feedforward_layernorm' : 'post_attention_layernorm'
+      return {
+        inputNorm: tensor('input_layernorm'),
+        qkv: tensor('self_attn.qkv_proj'),
+        output: tensor('self_attn.o_proj'),
+        mlpNorm: tensor(mlpNorm),
+        gate: tensor('mlp.gate_proj'),
+        up: tensor('mlp.up_proj'),
+        down: tensor('mlp.down_proj'),
+        inverseFrequencies: inverseFrequencies(layer, config.headDim),
+        ...(config.qkNorm && { qNorm: tensor('self_attn.q_norm'), kNorm: tensor('self_attn.k_norm') }),
+        ...(config.postNorms && {
+          attentionPostNorm: tensor('post_attention_layernorm'),
+          mlpPostNorm: tensor('post_feedforward_layernorm'),
+        }),
+      }
+    }),
+  }
+}
+
+/** Every layer over the step's tokens. Writes their keys and values; returns x (n, d). */
+function forward(config: GemmaConfig, model: Model, rows: readonly Row[]): Float32Array {
+  const { hiddenSize: d, rmsNormEps: eps } = config
+  const n = rows.length
+  const x = embed(config, model.embedding, rows) // (n, d), the residual stream
+  for (const [index, layer] of model.layers.entries()) {
+    const attended = attention(config, layer, index, rows, rmsNorm(x, layer.inputNorm, eps)) // (n, d)
+    add(x, layer.attentionPostNorm ? rmsNorm(attended, layer.attentionPostNorm, eps) : attended)
+
+    const mixed = mlp(layer, n, rmsNorm(x, layer.mlpNorm, eps), d) // (n, d)
+    add(x, layer.mlpPostNorm ? rmsNorm(mixed, layer.mlpPostNorm, eps) : mixed)
+  }
+  return x
+}
+
+/** Rows of the embedding times sqrt(d). (n) -> (n, d) */
+function embed(config: GemmaConfig, embedding: Float32Array, rows: readonly Row[]): Float32Array {
+  const d = config.hiddenSize
+  const x = new Float32Array(rows.length * d)
+  for (const [i, { token }] of rows.entries()) {
+    for (let j = 0; j < d; j++) x[i * d + j] = embedding[token * d + j]! * config.embeddingScale
+  }
+  return x
+}
+
+/** The output head, tied to the embedding. x (m, d) -> logits (m, v) */
+function head(config: GemmaConfig, model: Model, x: Float32Array): Float32Array {
+  const normed = rmsNorm(x, model.norm, config.rmsNormEps)
+  const logits = matmul(normed, model.embedding, x.length / config.hiddenSize, config.vocabSize)
+  const cap = config.logitSoftcap
+  if (cap !== undefined) for (let i = 0; i < logits.length; i++) logits[i] = softcap(logits[i]!, cap)
+  return logits
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// Attention
+
+function attention(
+  config: GemmaConfig,
+  layer: Layer,
+  index: number,
+  rows: readonly Row[],
+  normed: Float32Array, // (n, d)
+): Float32Array {
+  const { heads, kvHeads, headDim } = config
+  const width = (heads + 2 * kvHeads) * headDim
+  const qkv = matmul(normed, layer.qkv, rows.length, width) // (n, (h + 2g) e)
+
+  // Keys and values of all the step's tokens go into the cache first; the mask then looks no further
+  // than a token's own position.
+  for (const [i, { cache, position }] of rows.entries()) {
+    const { cos, sin } = rotation(layer.inverseFrequencies, position)
+    const row = qkv.subarray(i * width, (i + 1) * width)
+    for (let head = 0; head < heads + kvHeads; head++) {
+      const vector = row.subarray(head * headDim, (head + 1) * headDim) // a query, then a key
+      const norm = head < heads ? layer.qNorm : layer.kNorm
+      if (norm) vector.set(rmsNorm(vector, norm, config.rmsNormEps))
+      rotate(vector, cos, sin)
+    }
+    for (let group = 0; group < kvHeads; group++) {
+      const at = (group * cache.capacity + position) * headDim
+      const key = (heads + group) * headDim
+      const value = (heads + kvHeads + group) * headDim
+      cache.keys[index]!.set(row.subarray(key, key + headDim), at)
+      cache.values[index]!.set(row.subarray(value, value + headDim), at)
+    }
+  }
+
+  const out = new Float32Array(rows.length * heads * headDim) // (n, h e)
+  const { window } = config.layers[index]!
+  for (const [i, { cache, position }] of rows.entries()) {
+    const first = window === undefined ? 0 : Math.max(0, position - window + 1)
+    for (let head = 0; head < heads; head++) {
+      const group = Math.floor(head / (heads / kvHeads))
+      const base = group * cache.capacity * headDim
+      const query = qkv.subarray(i * width + head * headDim, i * width + (head + 1) * headDim)
+      const weights = scores(config, query, cache.keys[index]!, base, first, position)
+      softmax(weights)
+      const from = (i * heads + head) * headDim
+      weightedSum(weights, cache.values[index]!, base + first * headDim, out.subarray(from, from + headDim))
+    }
+  }
+  return matmul(out, layer.output, rows.length, config.hiddenSize)
+}
+
+/** query (e) . keys[first..last] (e) -> (last - first + 1) */
+function scores(
+  config: GemmaConfig,
+  query: Float32Array,
+  keys: Float32Array,
+  base: number,
+  first: number,
+  last: number,
+): Float64Array {
+  const { headDim, attentionScale, attentionSoftcap } = config
+  const out = new Float64Array(last - first + 1)
+  for (let position = first; position <= last; position++) {
+    const at = base + position * headDim
+    let sum = 0
+    for (let j = 0; j < headDim; j++) sum += query[j]! * keys[at + j]!
+    const score = sum * attentionScale
+    out[position - first] = attentionSoftcap === undefined ? score : softcap(score, attentionSoftcap)
+  }
+  return out
+}
+
+/** weights (m) @ values[at..] (m, e) -> out (e) */
+function weightedSum(weights: Float64Array, values: Float32Array, at: number, out: Float32Array): void {
+  const sums = new Float64Array(out.length)
+  for (let i = 0; i < weights.length; i++) {
+    const weight = weights[i]!
+    const row = at + i * out.length
+    for (let j = 0; j < out.length; j++) sums[j]! += weight * values[row + j]!
+  }
+  out.set(sums)
+}
+
+/** Angles a position turns each pair by, in float32 as transformers computes them. */
+function inverseFrequencies(layer: LayerConfig, headDim: number): Float32Array {
+  return Float32Array.from({ length: headDim / 2 }, (_, i) =>
+    Math.fround(1 / layer.ropeTheta ** ((2 * i) / headDim) / layer.ropeFactor),
+  )
+}
+
+function rotation(frequencies: Float32Array, position: number): { cos: Float32Array; sin: Float32Array } {
+  const angles = frequencies.map((frequency) => position * frequency)
+  return { cos: angles.map(Math.cos), sin: angles.map(Math.sin) }
+}
+
+/** Rotates pairs (i, i + e/2) in place: the half-split (NeoX) layout. */
+function rotate(vector: Float32Array, cos: Float32Array, sin: Float32Array): void {
+  const half = cos.length
+  for (let i = 0; i < half; i++) {
+    const a = vector[i]!
+    const b = vector[i + half]!
+    vector[i] = a * cos[i]! - b * sin[i]!
+    vector[i + half] = b * cos[i]! + a * sin[i]!
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// MLP
+
+/** down(gelu(gate x) * up x): GeGLU. (n, d) -> (n, d) */
+function mlp(layer: Layer, n: number, normed: Float32Array, d: number): Float32Array {
+  const f = layer.gate.length / d
+  const gate = matmul(normed, layer.gate, n, f)
+  const up = matmul(normed, layer.up, n, f)
+  for (let i = 0; i < gate.length; i++) gate[i] = gelu(gate[i]!) * up[i]!
+  return matmul(gate, layer.down, n, d)
+}
+
+/** The tanh form, whatever an early config's hidden_act says (Hendrycks and Gimpel 2016). */
+function gelu(x: number): number {
+  return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)))
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// Arithmetic
+
+/**
+ * x (n, k) @ W (m, k)^T -> y (n, m)
+ *
+ * Four rows of W at a time: they stay in the first-level cache while all tokens pass, and four
+ * independent sums keep the processor's adders busy.
+ */
+function matmul(x: Float32Array, w: Float32Array, n: number, m: number): Float32Array {
+  const k = x.length / n
+  const y = new Float32Array(n * m)
+  const blocked = m - (m % 4)
+  for (let o = 0; o < blocked; o += 4) {
+    const w0 = o * k
+    const w1 = w0 + k
+    const w2 = w1 + k
+    const w3 = w2 + k
+    for (let i = 0; i < n; i++) {
+      const at = i * k
+      let s0 = 0
+      let s1 = 0
+      let s2 = 0
+      let s3 = 0
+      for (let j = 0; j < k; j++) {
+        const value = x[at + j]!
+        s0 += value * w[w0 + j]!
+        s1 += value * w[w1 + j]!
+        s2 += value * w[w2 + j]!
+        s3 += value * w[w3 + j]!
+      }
+      const out = i * m + o
+      y[out] = s0
+      y[out + 1] = s1
+      y[out + 2] = s2
+      y[out + 3] = s3
+    }
+  }
+  for (let o = blocked; o < m; o++) {
+    for (let i = 0; i < n; i++) {
+      let sum = 0
+      for (let j = 0; j < k; j++) sum += x[i * k + j]! * w[o * k + j]!
+      y[i * m + o] = sum
+    }
+  }
+  return y
+}
+
+/** x * rsqrt(mean(x^2) + eps) * w over each row of w's length; w has its 1 added already. */
+function rmsNorm(x: Float32Array, w: Float32Array, eps: number): Float32Array {
+  const d = w.length
+  const y = new Float32Array(x.length)
+  for (let at = 0; at < x.length; at += d) {
+    let squares = 0
+    for (let j = 0; j < d; j++) squares += x[at + j]! * x[at + j]!
+    const scale = 1 / Math.sqrt(squares / d + eps)
+    for (let j = 0; j < d; j++) y[at + j] = x[at + j]! * scale * w[j]!
+  }
+  return y
+}
+
+function softmax(x: Float64Array): void {
+  let max = -Infinity
+  for (const value of x) max = Math.max(max, value)
+  let sum = 0
+  for (let i = 0; i < x.length; i++) {
+    const value = Math.exp(x[i]! - max)
+    x[i] = value
+    sum += value
+  }
+  for (let i = 0; i < x.length; i++) x[i]! /= sum
+}
+
+function softcap(x: number, cap: number): number {
+  return cap * Math.tanh(x / cap)
+}
+
+/** x += y */
+function add(x: Float32Array, y: Float32Array): void {
+  for (let i = 0; i < x.length; i++) x[i]! += y[i]!
+}
