@@ -1,0 +1,124 @@
+/** Gemma's chat template: a conversation as the token ids the model was tuned on. */
+import { FacetError } from '../errors.ts'
+import type { Message, Prompt } from '../types.ts'
+import type { GemmaConfig } from './config.ts'
+import type { Tokenizer } from './tokenizer.ts'
+
+const START_OF_TURN = '<start_of_turn>'
+const END_OF_TURN = '<end_of_turn>'
+
+/** What Python's str.strip, and so the official template's `trim`, takes off: not quite what trim() does. */
+const WHITESPACE =
+  '\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000'
+
+interface Turn {
+  readonly role: 'user' | 'model'
+  readonly content: string
+}
+
+/**
+ * The token ids to start from.
+ *
+ * Messages become bos, one turn each, and an open model turn. Control tokens are set as ids, so that
+ * content cannot forge them. Content is trimmed; a leading system message, for which Gemma 1 has no
+ * turn, stands before the first user's content, a blank line between. A text follows bos exactly as
+ * given; ids are used as they are.
+ *
+ * @throws FacetError invalid_request, with the message or id at fault; invalid_model, when the
+ *   tokenizer has no turn tokens
+ */
+export function promptIds(
+  prompt: Prompt,
+  tokenizer: Tokenizer,
+  config: Pick<GemmaConfig, 'bosId'>,
+): number[] {
+  if (prompt.messages === undefined) {
+    return typeof prompt.prompt === 'string'
+      ? [config.bosId, ...tokenizer.encode(prompt.prompt)]
+      : checkedIds(prompt.prompt, tokenizer.vocabSize)
+  }
+  const turns = toTurns(prompt.messages)
+  const start = controlId(tokenizer, START_OF_TURN)
+  const end = controlId(tokenizer, END_OF_TURN)
+  const newline = tokenizer.encode('\n')
+  const rendered = turns.map(({ role, content }) => [
+    start,
+    ...tokenizer.encode(`${role}\n${content}`),
+    end,
+    ...newline,
+  ])
+  return [config.bosId, ...rendered.flat(), start, ...tokenizer.encode('model\n')]
+}
+
+function toTurns(messages: readonly Message[]): Turn[] {
+  if (messages.length === 0) {
+    throw invalid('messages', 'must not be empty; send at least one user message')
+  }
+  const system = messages[0]!.role === 'system' ? trim(messages[0]!.content, 0) : ''
+  const first = messages[0]!.role === 'system' ? 1 : 0
+  const turns = messages.slice(first).map(({ role, content }, at): Turn => {
+    const index = first + at
+    const expected = at % 2 === 0 ? 'user' : 'assistant'
+    if (role !== expected) throw outOfTurn(index, role, expected)
+    const text = trim(content, index)
+    return {
+      role: role === 'assistant' ? 'model' : 'user',
+      content: at === 0 && system !== '' ? `${system}\n\n${text}` : text,
+    }
+  })
+  if (turns.at(-1)?.role !== 'user') {
+    const last = messages.length - 1
+    throw invalid(
+      `messages[${last}].role`,
+      `must be user in the last message, but is ${messages[last]!.role}; end with what the model shall answer`,
+    )
+  }
+  return turns
+}
+
+function outOfTurn(index: number, role: unknown, expected: 'user' | 'assistant'): FacetError {
+  const field = `messages[${index}].role`
+  if (role === 'system') {
+    return invalid(field, 'must not be system: put the one system message first')
+  }
+  if (role !== 'user' && role !== 'assistant') {
+    return invalid(field, `must be system, user or assistant, but is ${JSON.stringify(role)}`)
+  }
+  return invalid(
+    field,
+    `must be ${expected}, but is ${role}: user and assistant take turns, the user first; join messages of one role`,
+  )
+}
+
+function trim(content: unknown, index: number): string {
+  if (typeof content !== 'string') throw invalid(`messages[${index}].content`, 'must be a string')
+  let from = 0
+  let to = content.length
+  while (from < to && WHITESPACE.includes(content[from]!)) from++
+  while (from < to && WHITESPACE.includes(content[to - 1]!)) to--
+  return content.slice(from, to)
+}
+
+function checkedIds(ids: readonly number[], vocabSize: number): number[] {
+  if (ids.length === 0) throw invalid('prompt', 'must not be empty; send at least one token id')
+  const wrong = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize)
+  if (wrong < 0) return [...ids]
+  throw invalid(
+    `prompt[${wrong}]`,
+    `must be a token id from 0 to ${vocabSize - 1}, but is ${String(ids[wrong])}`,
+  )
+}
+
+function controlId(tokenizer: Tokenizer, token: string): number {
+  const id = tokenizer.idOf(token)
+  if (id !== undefined) return id
+  throw new FacetError(
+    'invalid_model',
+    `The tokenizer has no ${token}, so it cannot render messages; use the tokenizer of an instruction-tuned Gemma, or send a raw prompt.`,
+    { field: token },
+  )
+}
+
+function invalid(field: string, problem: string): FacetError {
+  return new FacetError('invalid_request', `${field} ${problem}.`, { field })
+}
