@@ -1,0 +1,184 @@
+/** The engine: a Backend that answers with a Graph and a tokenizer. */
+import { FacetError } from '../errors.ts'
+import { promptIds } from '../gemma/chat-template.ts'
+import type { Tokenizer } from '../gemma/tokenizer.ts'
+import type {
+  Backend,
+  CallOptions,
+  ChatEvent,
+  ChatRequest,
+  ModelSpec,
+  ScoreRequest,
+  TokenLogprob,
+} from '../types.ts'
+import { EventQueue } from './event-queue.ts'
+import { answer, score } from './generate.ts'
+import type { Graph } from './graph.ts'
+import { checkChatRequest, checkScoreRequest } from './request.ts'
+import { abortedError, Scheduler } from './scheduler.ts'
+
+/** A Backend that computes here. */
+export interface Engine extends Backend {
+  /** Ends what is running with `unavailable` and frees the model. */
+  close(): Promise<void>
+}
+
+export interface EngineOptions {
+  readonly graph: Graph
+  readonly tokenizer: Tokenizer
+  /** `contextTokens` is what requests may use; left out: what the model was made for. */
+  readonly model: ModelSpec
+  /** Answers that run at the same time, each with its own KV cache. Default 4. */
+  readonly slots?: number
+  /** Requests that may wait for a slot before `queue_full`. Default 32. */
+  readonly queue?: number
+  /** Most prompt tokens of one step, so that a long prompt does not hold up the others. Default 128. */
+  readonly prefillChunk?: number
+  /** Milliseconds, for the estimate in `retryAfterMs`. */
+  readonly now?: () => number
+}
+
+const SLOTS = 4
+const QUEUE = 32
+const PREFILL_CHUNK = 128
+/** The text after the last control token of a rendered conversation, where an answer is seamed on. */
+const OPEN_TURN = 'model\n'
+/** Logits of one scoring step, 64 MB in float32. */
+const SCORE_LOGITS = 16 * 1024 * 1024
+
+/** @throws FacetError invalid_request, with the option that is out of range */
+export function createEngine(options: EngineOptions): Engine {
+  const { graph, tokenizer, now = () => performance.now() } = options
+  const { config } = graph
+  const contextTokens = option('contextTokens', options.model.contextTokens ?? config.contextTokens, 2)
+  if (contextTokens > config.contextTokens) {
+    throw new FacetError(
+      'invalid_request',
+      `contextTokens must be at most ${config.contextTokens}, for which the model was made, but is ${contextTokens}.`,
+      { field: 'contextTokens' },
+    )
+  }
+  const model: ModelSpec = { ...options.model, contextTokens }
+  const prefillChunk = option('prefillChunk', options.prefillChunk ?? PREFILL_CHUNK, 1)
+  const scheduler = new Scheduler({
+    graph,
+    slots: option('slots', options.slots ?? SLOTS, 1),
+    queue: option('queue', options.queue ?? QUEUE, 0),
+    contextTokens,
+    prefillChunk,
+    now,
+  })
+  const endOfTurn = tokenizer.idOf('<end_of_turn>')
+  const eosIds = new Set([...config.eosIds, ...(endOfTurn === undefined ? [] : [endOfTurn])])
+
+  /** Prompt ids that leave room for at least `room` tokens after them. */
+  const promptOf = (request: ChatRequest | ScoreRequest, room: number): number[] => {
+    const ids = [...promptIds(request, tokenizer, config)]
+    const field = request.messages ? 'messages' : 'prompt'
+    if (ids.length === 0) {
+      throw new FacetError('invalid_request', `${field} is empty; give at least one token.`, { field })
+    }
+    const most = contextTokens - room
+    if (ids.length > most) {
+      throw new FacetError(
+        'context_length_exceeded',
+        `${field} is ${ids.length} tokens long, but may be at most ${Math.max(most, 0)}: the context holds ${contextTokens} and ${room} must be left for what follows.`,
+        { field },
+      )
+    }
+    return ids
+  }
+
+  const chat = (request: ChatRequest, signal: AbortSignal | undefined): EventQueue<ChatEvent> => {
+    const left = new AbortController()
+    const events = new EventQueue<ChatEvent>(() => left.abort())
+    const onAbort = (): void => {
+      left.abort()
+      events.abort(abortedError())
+    }
+    const run = async (): Promise<void> => {
+      if (signal?.aborted) throw abortedError()
+      checkChatRequest(request, model, config.vocabSize)
+      const prompt = promptOf(request, 1)
+      const plan = {
+        prompt,
+        sampling: request,
+        maxTokens: Math.min(request.maxTokens ?? contextTokens, contextTokens - prompt.length),
+        stop: request.stop ?? [],
+        logprobs: request.logprobs,
+        eosIds,
+      }
+      signal?.addEventListener('abort', onAbort)
+      const id = `chatcmpl-${hex(crypto.getRandomValues(new Uint8Array(12)))}`
+      const job = function* () {
+        events.push({ type: 'start', id, model: model.id, backend: 'engine' })
+        yield* answer(plan, tokenizer, (event) => events.push(event))
+      }
+      await scheduler.run(job(), left.signal)
+    }
+    run()
+      .then(
+        () => events.end(),
+        (error: unknown) => events.fail(error),
+      )
+      .finally(() => signal?.removeEventListener('abort', onAbort))
+    return events
+  }
+
+  return {
+    name: 'engine',
+    model,
+    chat: (request: ChatRequest, { signal }: CallOptions = {}): AsyncIterable<ChatEvent> => ({
+      [Symbol.asyncIterator]: () => chat(request, signal),
+    }),
+    score: async (request: ScoreRequest, { signal }: CallOptions = {}): Promise<TokenLogprob[][]> => {
+      checkScoreRequest(request, model, config.vocabSize)
+      const continuations = continuationIds(request, tokenizer)
+      const longest = Math.max(...continuations.map((ids) => ids.length))
+      const plan = {
+        prompt: promptOf(request, longest),
+        continuations,
+        top: request.top ?? 0,
+        chunk: Math.max(1, Math.min(prefillChunk, Math.floor(SCORE_LOGITS / config.vocabSize))),
+      }
+      return scheduler.run(score(plan, tokenizer), signal)
+    },
+    close: async (): Promise<void> => {
+      await scheduler.close()
+      await graph.dispose()
+    },
+  }
+}
+
+/** Token ids of each continuation; texts are tokenized as they follow the prompt. */
+function continuationIds(request: ScoreRequest, tokenizer: Tokenizer): number[][] {
+  const { prompt, messages } = request
+  const before = messages ? OPEN_TURN : typeof prompt === 'string' ? prompt : ''
+  const beforeTokens = tokenizer.encode(before).length
+  return request.continuations.map((continuation, i) => {
+    if (typeof continuation !== 'string') return [...continuation]
+    const ids = tokenizer.encode(before + continuation).slice(beforeTokens)
+    if (ids.length > 0) return ids
+    const field = `continuations[${i}]`
+    throw new FacetError(
+      'invalid_request',
+      `${field} adds no token to the prompt; move the end of the prompt into it.`,
+      { field },
+    )
+  })
+}
+
+function option(field: string, value: number, least: number): number {
+  if (Number.isSafeInteger(value) && value >= least) return value
+  throw new FacetError(
+    'invalid_request',
+    `${field} must be a whole number of at least ${least}, but is ${value}.`,
+    {
+      field,
+    },
+  )
+}
+
+function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+}

@@ -1,0 +1,145 @@
+/**
+ * Chooses the next token from the logits, and says how likely tokens were.
+ *
+ * Order of operations, each on what the one before left:
+ * 1. log-probabilities for the caller, from the model's own logits, before anything below (OpenAI)
+ * 2. logit_bias is added; -100 removes the token (OpenAI: "should result in a ban")
+ * 3. repetition penalty, over prompt and answer (transformers' RepetitionPenaltyLogitsProcessor)
+ * 4. presence and frequency penalty, over the answer (OpenAI's formula)
+ * 5. temperature 0: the most likely token, the lowest id of equals. Otherwise divide by the temperature,
+ *    then top-k, top-p, min-p, each measured on what is left (the order of transformers' generate;
+ *    llama.cpp by default takes the temperature last)
+ * 6. draw
+ */
+import { FacetError } from '../errors.ts'
+import type { Sampling } from '../types.ts'
+import { anySeed, randomFrom } from './random.ts'
+import { argmax, largest } from './select.ts'
+
+/** Enough for nearly every nucleus; grown when it is not. */
+const FIRST_CANDIDATES = 256
+
+/** A bias of this much removes the token for good. */
+const BAN = -100
+
+export interface Sampler {
+  /**
+   * The next token. Changes the logits in place: take log-probabilities before.
+   *
+   * @param logits (vocabSize)
+   * @throws FacetError internal if the model gave NaN; invalid_request if logit_bias bans every token
+   */
+  next(logits: Float32Array): number
+}
+
+/** @param prompt the ids that a repetition penalty counts as seen */
+export function createSampler(sampling: Sampling, prompt: readonly number[]): Sampler {
+  const { temperature = 1, repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0 } = sampling
+  const bias = Object.entries(sampling.logitBias ?? {}).map(([id, value]) => [Number(id), value] as const)
+  const seen = new Set(prompt)
+  const answered = new Map<number, number>()
+  const random = randomFrom(sampling.seed ?? anySeed())
+
+  const penalize = (logits: Float32Array): void => {
+    for (const [id, value] of bias) logits[id] = value === BAN ? -Infinity : logits[id]! + value
+    if (repetitionPenalty !== 1) {
+      for (const id of seen) {
+        const logit = logits[id]!
+        logits[id] = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty
+      }
+    }
+    if (presencePenalty !== 0 || frequencyPenalty !== 0) {
+      for (const [id, count] of answered) logits[id]! -= presencePenalty + count * frequencyPenalty
+    }
+  }
+
+  return {
+    next(logits: Float32Array): number {
+      penalize(logits)
+      const best = argmax(logits)
+      if (best < 0 || logits[best] === Infinity) throw noChoice(logits)
+      const id = temperature === 0 ? best : draw(logits, logits[best]!, sampling, temperature, random())
+      seen.add(id)
+      answered.set(id, (answered.get(id) ?? 0) + 1)
+      return id
+    },
+  }
+}
+
+/** One token, by its probability among those that top-k, top-p and min-p leave. */
+function draw(
+  logits: Float32Array,
+  max: number,
+  sampling: Sampling,
+  temperature: number,
+  uniform: number,
+): number {
+  const { topK = logits.length, topP = 1, minP = 0 } = sampling
+  /** Relative to the most likely token, whose weight is 1. */
+  const weightOf = (logit: number): number => Math.exp((logit - max) / temperature)
+  if (topK >= logits.length && topP >= 1) {
+    return pick(Float64Array.from(logits, weightOf), logits.length, minP, uniform)
+  }
+  const everything = topK >= logits.length ? sum(logits, weightOf) : undefined
+  let count = everything === undefined ? topK : Math.min(FIRST_CANDIDATES, logits.length)
+  for (;;) {
+    const ids = largest(logits, count)
+    const weights = Float64Array.from(ids, (id) => weightOf(logits[id]!))
+    const kept = nucleus(weights, topP * (everything ?? sum(weights, (weight) => weight)))
+    if (kept !== undefined || everything === undefined || count === logits.length) {
+      return ids[pick(weights, kept ?? count, minP, uniform)]!
+    }
+    count = Math.min(count * 8, logits.length)
+  }
+}
+
+/** How many of the weights, largest first, it takes to reach the mass. Undefined: more than there are. */
+function nucleus(weights: Float64Array, mass: number): number | undefined {
+  let reached = 0
+  for (let i = 0; i < weights.length; i++) {
+    reached += weights[i]!
+    if (reached >= mass) return i + 1
+  }
+  return undefined
+}
+
+/** An index below count, by weight; weights under minP do not take part. */
+function pick(weights: Float64Array, count: number, minP: number, uniform: number): number {
+  let total = 0
+  let last = 0
+  for (let i = 0; i < count; i++) {
+    if (weights[i]! < minP) weights[i] = 0
+    else if (weights[i] !== 0) {
+      total += weights[i]!
+      last = i
+    }
+  }
+  if (Number.isNaN(total)) throw notNumbers()
+  let left = uniform * total
+  for (let i = 0; i < last; i++) {
+    left -= weights[i]!
+    if (left < 0) return i
+  }
+  return last // rounding may leave a remainder
+}
+
+function sum(values: Float32Array | Float64Array, of: (value: number) => number): number {
+  let total = 0
+  for (let i = 0; i < values.length; i++) total += of(values[i]!)
+  return total
+}
+
+function noChoice(logits: Float32Array): FacetError {
+  return logits.every((logit) => logit === -Infinity)
+    ? new FacetError('invalid_request', 'logit_bias bans every token; leave at least one.', {
+        field: 'logitBias',
+      })
+    : notNumbers()
+}
+
+function notNumbers(): FacetError {
+  return new FacetError(
+    'internal',
+    'The model computed logits that are not numbers; its file may be damaged.',
+  )
+}

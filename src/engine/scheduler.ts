@@ -1,0 +1,236 @@
+/** Runs several sequences through one Graph: who gets a KV cache, and whose tokens go into the next step. */
+import { FacetError, toFacetError } from '../errors.ts'
+import type { Graph, KvCache } from './graph.ts'
+import { turn } from './turn.ts'
+
+/** What a sequence wants computed next. */
+export interface Work {
+  /** Appended to the sequence. */
+  readonly tokens: readonly number[]
+  /** Logits of how many of the last positions. Default 1. More than 1: at most a prefill chunk of tokens. */
+  readonly logits?: number
+  /** Forget all but this many of the sequence's tokens before. */
+  readonly keep?: number
+}
+
+/** A sequence: yields what to compute, is given the logits, returns its result. */
+export type Job<Result> = Generator<Work, Result, Float32Array>
+
+export interface SchedulerOptions {
+  readonly graph: Graph
+  /** Sequences that run at the same time. */
+  readonly slots: number
+  /** Sequences that may wait for a slot. */
+  readonly queue: number
+  /** Positions of every KV cache. */
+  readonly contextTokens: number
+  /** Most prompt tokens of one step. */
+  readonly prefillChunk: number
+  /** Milliseconds, only ever compared. */
+  readonly now: () => number
+}
+
+interface Sequence {
+  readonly start: (cache: KvCache) => void
+  readonly piece: () => Work
+  readonly accept: (logits: Float32Array) => void
+  readonly fail: (error: FacetError) => void
+  cache: KvCache | undefined
+  startedMs: number
+  /** Finished, failed or aborted: it takes part in no further step. */
+  over: boolean
+}
+
+/** Until an answer has been timed. */
+const FIRST_GUESS_MS = 5_000
+const RETRY_LEAST_MS = 1_000
+const RETRY_MOST_MS = 60_000
+
+/**
+ * Every step computes one token of each sequence that is generating, and chunks of prompts up to
+ * `prefillChunk` tokens, taken in turns. Prompts are always cut at multiples of the chunk, whatever else
+ * runs, so that the same request computes the same bits under any load.
+ */
+export class Scheduler {
+  readonly #options: SchedulerOptions
+  readonly #waiting: Sequence[] = []
+  #active: Sequence[] = []
+  readonly #free: KvCache[] = []
+  #opened = 0
+  #running: Promise<void> | undefined
+  #closed = false
+  #averageMs = FIRST_GUESS_MS
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Runs a job to its end.
+   *
+   * @throws FacetError queue_full (at once), aborted (at once; the slot is free after the step that runs),
+   * unavailable once closed, and what the job or the graph throws
+   */
+  run<Result>(job: Job<Result>, signal?: AbortSignal): Promise<Result> {
+    const { slots, queue } = this.#options
+    if (this.#closed) return Promise.reject(closedError())
+    if (signal?.aborted) return Promise.reject(abortedError())
+    if (this.#waiting.length + this.#active.length >= slots + queue) return Promise.reject(this.#queueFull())
+    const { promise, resolve, reject } = Promise.withResolvers<Result>()
+    const sequence = this.#sequence(job, resolve, reject)
+    const onAbort = (): void => sequence.fail(abortedError())
+    signal?.addEventListener('abort', onAbort)
+    this.#waiting.push(sequence)
+    this.#running ??= this.#loop()
+    return promise.finally(() => signal?.removeEventListener('abort', onAbort))
+  }
+
+  /** Fails everything with `unavailable`, waits for the step that runs, frees the caches. */
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const sequence of [...this.#waiting, ...this.#active]) sequence.fail(closedError())
+    await this.#running
+    for (const cache of this.#free.splice(0)) cache.dispose()
+  }
+
+  #sequence<Result>(
+    job: Job<Result>,
+    resolve: (result: Result) => void,
+    reject: (error: FacetError) => void,
+  ): Sequence {
+    const { prefillChunk } = this.#options
+    let work: Work = { tokens: [] }
+    let done = 0
+
+    const take = (step: () => IteratorResult<Work, Result>): void => {
+      try {
+        const result = step()
+        if (result.done) {
+          sequence.over = true
+          resolve(result.value)
+          return
+        }
+        work = result.value
+        done = 0
+        if (work.keep !== undefined) sequence.cache!.truncate(work.keep)
+      } catch (error) {
+        sequence.fail(toFacetError(error))
+      }
+    }
+    const sequence: Sequence = {
+      cache: undefined,
+      startedMs: 0,
+      over: false,
+      start: (cache) => {
+        sequence.cache = cache
+        sequence.startedMs = this.#options.now()
+        take(() => job.next())
+      },
+      piece: () => {
+        if (work.tokens.length <= prefillChunk) return work
+        return { tokens: work.tokens.slice(done, done + prefillChunk) }
+      },
+      accept: (logits) => {
+        done += Math.min(prefillChunk, work.tokens.length - done)
+        if (done >= work.tokens.length) take(() => job.next(logits))
+      },
+      fail: (error) => {
+        if (sequence.over) return
+        sequence.over = true
+        const at = this.#waiting.indexOf(sequence)
+        if (at >= 0) this.#waiting.splice(at, 1)
+        reject(error)
+      },
+    }
+    return sequence
+  }
+
+  async #loop(): Promise<void> {
+    // Requests of the same moment share their first step.
+    await turn()
+    for (;;) {
+      this.#retire()
+      this.#admit()
+      if (this.#active.length === 0) break
+      await this.#step()
+      await turn()
+    }
+    this.#running = undefined
+  }
+
+  /** Takes back the caches of sequences that are over. */
+  #retire(): void {
+    for (const sequence of this.#active) {
+      if (!sequence.over || !sequence.cache) continue
+      sequence.cache.truncate(0)
+      this.#free.push(sequence.cache)
+      const tookMs = this.#options.now() - sequence.startedMs
+      this.#averageMs += (tookMs - this.#averageMs) / 8
+    }
+    this.#active = this.#active.filter(({ over }) => !over)
+  }
+
+  #admit(): void {
+    const { graph, slots, contextTokens } = this.#options
+    while (this.#waiting.length > 0 && this.#active.length < slots) {
+      const sequence = this.#waiting.shift()!
+      try {
+        if (this.#free.length === 0 && this.#opened < slots) {
+          this.#free.push(graph.open(contextTokens))
+          this.#opened++
+        }
+        const cache = this.#free.pop()!
+        this.#active.push(sequence)
+        sequence.start(cache)
+      } catch (error) {
+        sequence.fail(toFacetError(error))
+      }
+    }
+  }
+
+  async #step(): Promise<void> {
+    const chosen: { readonly sequence: Sequence; readonly piece: Work }[] = []
+    let room = this.#options.prefillChunk
+    for (const sequence of this.#active) {
+      if (sequence.over) continue
+      const piece = sequence.piece()
+      const size = piece.tokens.length
+      if (size > 1 && size > room) continue
+      if (size > 1) room -= size
+      chosen.push({ sequence, piece })
+    }
+    if (chosen.length === 0) return
+    // Whoever got a chunk of prompt waits behind the others for the next.
+    const prefilled = new Set(chosen.filter(({ piece }) => piece.tokens.length > 1).map((c) => c.sequence))
+    this.#active = [...this.#active.filter((s) => !prefilled.has(s)), ...prefilled]
+    try {
+      const batch = chosen.map(({ sequence, piece }) => ({
+        cache: sequence.cache!,
+        tokens: piece.tokens,
+        logits: piece.logits ?? 1,
+      }))
+      const logits = await this.#options.graph.step(batch)
+      for (const [i, { sequence }] of chosen.entries()) if (!sequence.over) sequence.accept(logits[i]!)
+    } catch (error) {
+      for (const { sequence } of chosen) sequence.fail(toFacetError(error))
+    }
+  }
+
+  #queueFull(): FacetError {
+    const { slots, queue } = this.#options
+    const waitMs = (this.#averageMs * (this.#waiting.length + 1)) / slots
+    return new FacetError(
+      'queue_full',
+      `All ${slots} slots are busy and ${queue} requests are waiting; try again later.`,
+      { retryAfterMs: Math.ceil(Math.min(Math.max(waitMs, RETRY_LEAST_MS), RETRY_MOST_MS)) },
+    )
+  }
+}
+
+export function abortedError(): FacetError {
+  return new FacetError('aborted', 'The request was aborted.')
+}
+
+function closedError(): FacetError {
+  return new FacetError('unavailable', 'The engine is closed; load the model again.')
+}
