@@ -79,11 +79,14 @@ class ScoredMerges implements Merges {
   }
 
   find(left: number, right: number): number {
-    const { tokens } = this.#vocabulary
-    if (!this.#vocabulary.isText(left) || !this.#vocabulary.isText(right)) return -1
-    const id = this.#vocabulary.idOf(tokens[left]! + tokens[right]!)
+    const id = this.#vocabulary.idOf(this.#text(left) + this.#text(right))
     // Text typed by a user must not grow into a control token or into a byte.
     return id !== undefined && this.#vocabulary.isText(id) ? id : -1
+  }
+
+  #text(symbol: number): string {
+    const { tokens } = this.#vocabulary
+    return tokens[symbol] ?? String.fromCodePoint(symbol - tokens.length)
   }
 }
 

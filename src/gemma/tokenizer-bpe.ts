@@ -39,7 +39,7 @@ export class BpeTokenizer implements Tokenizer {
       else {
         for (const marked of this.#marked.split(typed.replaceAll(' ', SPACE_MARK))) {
           if (typeof marked === 'number') ids.push(marked)
-          else append(mergePairs(this.#characters(marked), this.#merges))
+          else append(this.#resolved(mergePairs(this.#symbols(marked), this.#merges)))
         }
       }
     }
@@ -63,15 +63,22 @@ export class BpeTokenizer implements Tokenizer {
     return this.#vocabulary.tokens[id]
   }
 
-  #characters(text: string): number[] {
-    const { byteIds } = this.#vocabulary
-    const ids: number[] = []
-    for (const character of text) {
+  /** A symbol a character: its id, or vocabSize + its code point where the vocabulary lacks it. */
+  #symbols(text: string): number[] {
+    return Array.from(text, (character) => {
       const id = this.#vocabulary.idOf(character)
-      if (id !== undefined) ids.push(id)
-      else for (const byte of UTF8.encode(character)) ids.push(byteIds[byte]!)
-    }
-    return ids
+      return id !== undefined && this.#vocabulary.isText(id) ? id : this.vocabSize + character.codePointAt(0)!
+    })
+  }
+
+  /** Characters that are still missing after merging become their bytes. */
+  #resolved(symbols: readonly number[]): number[] {
+    const { byteIds } = this.#vocabulary
+    return symbols.flatMap((symbol) =>
+      symbol < this.vocabSize
+        ? symbol
+        : Array.from(UTF8.encode(String.fromCodePoint(symbol - this.vocabSize)), (byte) => byteIds[byte]!),
+    )
   }
 }
 

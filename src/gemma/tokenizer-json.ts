@@ -34,7 +34,7 @@ export function tokenizerFromJson(json: unknown): Tokenizer {
       .map(({ id }) => id)
   return new BpeTokenizer({
     vocabulary,
-    merges: new PairTable(readMerges(model.merges), vocabulary),
+    merges: new PairTable(model.merges, vocabulary),
     typedSymbols: symbols(false),
     markedSymbols: symbols(true),
   })
@@ -95,78 +95,75 @@ function readAddedTokens(value: unknown): AddedToken[] {
 }
 
 function readEntries(vocab: Json, added: readonly AddedToken[]): VocabularyEntry[] {
-  const entries: (VocabularyEntry | undefined)[] = []
   const listed = Object.entries(vocab)
   const limit = listed.length + added.length
-  const put = (token: string, id: number, control: boolean, field: string): void => {
-    if (id >= limit)
-      fail(field, `gives ${JSON.stringify(token)} the id ${id}, but there are only ${limit} tokens`)
+  const entries = new Array<VocabularyEntry | undefined>(limit).fill(undefined)
+  let count = 0
+  const put = (token: string, given: unknown, control: boolean, field: string): void => {
+    const id =
+      isId(given) && given < limit
+        ? given
+        : fail(
+            field,
+            `gives ${JSON.stringify(token)} the id ${JSON.stringify(given)}, out of ${limit} tokens`,
+          )
     const before = entries[id]
     if (before && before.token !== token) {
       fail(field, `gives ${JSON.stringify(token)} the id ${id} of ${JSON.stringify(before.token)}`)
     }
     entries[id] = { token, control }
+    count = Math.max(count, id + 1)
   }
-  for (const [token, id] of listed) {
-    if (!isId(id)) fail('model.vocab', `must map ${JSON.stringify(token)} to a token id`)
-    put(token, id, false, 'model.vocab')
-  }
+  for (const [token, id] of listed) put(token, id, false, 'model.vocab')
   for (const { content, id, special } of added) put(content, id, special, 'added_tokens')
-  return Array.from(entries, (entry, id) => entry ?? fail('model.vocab', `has no token with the id ${id}`))
+  return entries
+    .slice(0, count)
+    .map((entry, id) => entry ?? fail('model.vocab', `has no token with the id ${id}`))
 }
 
-/** Pairs as `[left, right]` or, in older files, `left right`. */
-function* readMerges(value: unknown): Generator<readonly [string, string]> {
-  if (!Array.isArray(value)) return fail('model.merges', 'must be a list')
-  for (const [index, merge] of (value as unknown[]).entries()) {
-    if (typeof merge === 'string') {
-      const space = merge.indexOf(' ')
-      yield [merge.slice(0, space), merge.slice(space + 1)]
-    } else if (Array.isArray(merge) && typeof merge[0] === 'string' && typeof merge[1] === 'string') {
-      yield [merge[0], merge[1]]
-    } else fail(`model.merges[${index}]`, 'must be a pair of tokens')
+/** `[left, right]` or, in older files, `left right`. */
+function readPair(merge: unknown, index: number): readonly [string, string] {
+  const space = typeof merge === 'string' ? merge.indexOf(' ') : -1
+  if (typeof merge === 'string' && space >= 0) {
+    return [merge.slice(0, space), merge.slice(space + 1)]
   }
+  if (Array.isArray(merge) && typeof merge[0] === 'string' && typeof merge[1] === 'string') {
+    return [merge[0], merge[1]]
+  }
+  return fail(`model.merges[${index}]`, 'must be a pair of tokens')
 }
 
 /** Merges in the order of the file, found by their two ids in one open-addressed hash table. */
 class PairTable implements Merges {
   readonly ranks: Int32Array
   readonly results: Int32Array
-  readonly #left: number[] = []
-  readonly #right: number[] = []
+  readonly #left: Int32Array
+  readonly #right: Int32Array
   readonly #slots: Int32Array
   readonly #mask: number
 
-  constructor(pairs: Iterable<readonly [string, string]>, vocabulary: Vocabulary) {
-    const ranks: number[] = []
-    const results: number[] = []
-    let rank = 0
-    for (const [leftToken, rightToken] of pairs) {
-      const [left, right, result] = [leftToken, rightToken, leftToken + rightToken].map((token) => {
-        const id = vocabulary.idOf(token)
-        return (
-          id ??
-          fail(`model.merges[${rank}]`, `names ${JSON.stringify(token)}, which is not in the vocabulary`)
-        )
-      }) as [number, number, number]
-      // Text typed by a user must not grow into a control token or into a byte.
-      if (vocabulary.isText(result)) {
-        this.#left.push(left)
-        this.#right.push(right)
-        results.push(result)
-        ranks.push(rank)
-      }
-      rank++
-    }
-    this.ranks = Int32Array.from(ranks)
-    this.results = Int32Array.from(results)
-    const size = 2 ** Math.ceil(Math.log2(2 * results.length + 2))
+  constructor(list: unknown, vocabulary: Vocabulary) {
+    const merges: readonly unknown[] = Array.isArray(list) ? list : fail('model.merges', 'must be a list')
+    this.ranks = new Int32Array(merges.length)
+    this.results = new Int32Array(merges.length)
+    this.#left = new Int32Array(merges.length)
+    this.#right = new Int32Array(merges.length)
+    const size = 2 ** Math.ceil(Math.log2(2 * merges.length + 2))
     this.#mask = size - 1
     this.#slots = new Int32Array(size).fill(-1)
-    for (let index = 0; index < results.length; index++) {
-      const slot = this.#slot(this.#left[index]!, this.#right[index]!)
+    for (const [index, merge] of merges.entries()) {
+      const idOf = (token: string): number =>
+        vocabulary.idOf(token) ??
+        fail(`model.merges[${index}]`, `names ${JSON.stringify(token)}, which is not in the vocabulary`)
+      const [left, right] = readPair(merge, index)
+      this.#left[index] = idOf(left)
+      this.#right[index] = idOf(right)
+      this.results[index] = idOf(left + right)
+      this.ranks[index] = index
+      // Text typed by a user must not grow into a control token or into a byte.
+      if (!vocabulary.isText(this.results[index]!)) continue
       // Of a pair listed twice the later rank counts, as in the native library.
-      this.#slots[slot] = index
+      this.#slots[this.#slot(this.#left[index]!, this.#right[index]!)] = index
     }
   }
 

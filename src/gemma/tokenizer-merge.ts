@@ -1,7 +1,11 @@
 /** Byte-pair merging: the best-ranked neighbours become one token until none are left. */
 
-/** Which neighbours merge. `find` gives the index of a merge, or -1. */
+/** Which neighbours merge. */
 export interface Merges {
+  /**
+   * The index of a merge, or -1. Symbols are ids, or vocabSize + code point for characters that the
+   * vocabulary lacks: SentencePiece merges those too (Gemma has two tabs as a piece, but no single one).
+   */
   find(left: number, right: number): number
   /** By index: lower merges first; of equals, the leftmost. */
   readonly ranks: Int32Array
@@ -10,13 +14,13 @@ export interface Merges {
 }
 
 /**
- * Merges a row of ids as far as it goes. A heap over (rank, position) and a linked list: O(n log n),
+ * Merges a row of symbols as far as it goes. A heap over (rank, position) and a linked list: O(n log n),
  * however repetitive the text is.
  */
-export function mergePairs(ids: readonly number[], merges: Merges): number[] {
-  const length = ids.length
-  if (length < 2) return [...ids]
-  const symbols = Int32Array.from(ids)
+export function mergePairs(row: readonly number[], merges: Merges): number[] {
+  const length = row.length
+  if (length < 2) return [...row]
+  const symbols = Int32Array.from(row)
   const next = new Int32Array(length)
   const previous = new Int32Array(length)
   // By position: the merge that waits for this symbol and its next, or -1. What the heap holds beyond is stale.
