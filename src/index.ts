@@ -1,2 +1,23 @@
 /** `gemfacet`: what a browser may import. No dependency, no `node:`. */
-export { FacetError } from './errors.ts'
+export { type Answer, collect } from './client/collect.ts'
+export type { Clock } from './client/deadline.ts'
+export { type Client, type ClientCallOptions, createClient } from './client/http.ts'
+export type { ClientOptions } from './client/options.ts'
+export { type ErrorCode, FacetError, isErrorCode, type Retry } from './errors.ts'
+export type {
+  Backend,
+  CallOptions,
+  ChatEvent,
+  ChatRequest,
+  Endpoint,
+  FinishReason,
+  Message,
+  ModelSpec,
+  Prompt,
+  Sampling,
+  ScoreRequest,
+  Timeouts,
+  TokenAlternative,
+  TokenLogprob,
+  Usage,
+} from './types.ts'

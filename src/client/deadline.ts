@@ -1,0 +1,110 @@
+/** When to stop waiting: first content, idle, total and the caller's own signal, as one AbortSignal. */
+import { FacetError } from '../errors.ts'
+import type { CallOptions, Timeouts } from '../types.ts'
+
+/** Time, injected so that tests do not wait. */
+export interface Clock {
+  /** Unix time in milliseconds. */
+  now(): number
+  /** Calls back once after `delayMs`; returns what cancels it. */
+  after(delayMs: number, callback: () => void): () => void
+}
+
+/** Longer delays overflow setTimeout, which then fires at once; no answer takes 24 days. */
+const LONGEST_DELAY_MS = 2 ** 31 - 1
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  after(delayMs, callback) {
+    const timer = setTimeout(callback, delayMs)
+    return () => clearTimeout(timer)
+  },
+}
+
+type Timer = keyof Timeouts
+
+const EXPIRED: Readonly<Record<Timer, (span: string) => string>> = {
+  firstTokenMs: (span) => `sent no content within ${span} (timeouts.firstTokenMs)`,
+  idleMs: (span) => `sent no further content for ${span} (timeouts.idleMs)`,
+  totalMs: (span) => `did not finish within ${span} (timeouts.totalMs)`,
+}
+
+/** One call's timers. Whoever makes it disposes of it. */
+export class Deadline {
+  readonly #control = new AbortController()
+  readonly #running = new Map<Timer, () => void>()
+  readonly #timeouts: Timeouts
+  readonly #clock: Clock
+  readonly #backend: string
+  readonly #caller: AbortSignal | undefined
+
+  constructor(timeouts: Timeouts, options: CallOptions, clock: Clock, backend: string) {
+    this.#timeouts = timeouts
+    this.#clock = clock
+    this.#backend = backend
+    this.#caller = options.signal
+    if (this.#caller?.aborted) this.#callerAborted()
+    else this.#caller?.addEventListener('abort', this.#callerAborted, { once: true })
+  }
+
+  /** Aborts with the FacetError to throw. */
+  get signal(): AbortSignal {
+    return this.#control.signal
+  }
+
+  /** Starts a timer, or starts it over. */
+  start(timer: Timer, delayMs: number = this.#timeouts[timer]): void {
+    this.stop(timer)
+    if (delayMs > LONGEST_DELAY_MS) return
+    const expire = (): void => {
+      const message = `${this.#backend} ${EXPIRED[timer](toSpan(delayMs))}.`
+      this.#control.abort(new FacetError('timeout', message, { backend: this.#backend }))
+    }
+    this.#running.set(timer, this.#clock.after(delayMs, expire))
+  }
+
+  stop(timer: Timer): void {
+    this.#running.get(timer)?.()
+    this.#running.delete(timer)
+  }
+
+  /** Waits for `work`, or throws as soon as the signal aborts, whether `work` heeds it or not. */
+  async wait<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this
+    let abort = (): void => {}
+    const aborted = new Promise<never>((_, reject) => {
+      abort = () => reject(signal.reason)
+      signal.addEventListener('abort', abort, { once: true })
+      if (signal.aborted) abort()
+    })
+    try {
+      return await Promise.race([aborted, work])
+    } catch (error) {
+      // What a cancelled fetch throws differs from runtime to runtime; why it was cancelled is ours to say.
+      throw signal.aborted ? signal.reason : error
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+  }
+
+  /** Ends the call: stops the timers and aborts what still runs. */
+  dispose(): void {
+    for (const cancel of this.#running.values()) cancel()
+    this.#running.clear()
+    this.#caller?.removeEventListener('abort', this.#callerAborted)
+    this.#control.abort(new FacetError('aborted', 'The caller left the answer.'))
+  }
+
+  readonly #callerAborted = (): void => {
+    const reason: unknown = this.#caller?.reason
+    const options = { cause: reason, backend: this.#backend }
+    if (reason instanceof FacetError) this.#control.abort(reason)
+    else if (reason instanceof Error && reason.name === 'TimeoutError') {
+      this.#control.abort(new FacetError('timeout', "The caller's own time limit has passed.", options))
+    } else this.#control.abort(new FacetError('aborted', 'The request was aborted.', options))
+  }
+}
+
+function toSpan(ms: number): string {
+  return ms < 1000 ? `${ms} ms` : `${Math.round(ms / 100) / 10} s`
+}

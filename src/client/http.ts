@@ -1,0 +1,207 @@
+/** `createClient`: a Backend over HTTP for any server that speaks OpenAI's API. No retries here. */
+import { FacetError, toFacetError } from '../errors.ts'
+import type { Backend, CallOptions, ChatEvent, ChatRequest, ModelSpec, Usage } from '../types.ts'
+import { readAnswer, Tally } from './answer.ts'
+import { Deadline } from './deadline.ts'
+import { type ClientOptions, settingsFrom, withTimeouts } from './options.ts'
+import { carriesError, refusalFrom, retryAfterFrom, toError } from './response-error.ts'
+import { modelsFrom, toWire } from './wire.ts'
+
+export interface ClientCallOptions extends CallOptions {
+  /** Called once when the call ends, however it ends, with the tokens spent until then. */
+  readonly onUsage?: (usage: Usage) => void
+}
+
+/** A Backend behind an address. */
+export interface Client extends Backend {
+  chat(request: ChatRequest, options?: ClientCallOptions): AsyncIterable<ChatEvent>
+  /** What the server offers, with whatever it says about each model. */
+  models(options?: CallOptions): Promise<ModelSpec[]>
+}
+
+/** Error bodies are a few hundred bytes, lists of models some kilobytes. */
+const MAX_BODY_BYTES = 1024 * 1024
+
+/**
+ * A client for one server.
+ *
+ * A chat throws a FacetError unless the answer is complete: `timeout` where a deadline passed,
+ * `stream_interrupted` where it broke after content, `aborted` where the caller's signal says so,
+ * the server's own code where it sent one. Messages never hold the key or a header's value.
+ *
+ * @throws FacetError invalid_request, with the option at fault
+ */
+export function createClient(options: ClientOptions): Client {
+  const settings = settingsFrom(options)
+  const { name, clock } = settings
+  const model: ModelSpec = { id: settings.model ?? 'default' }
+
+  const open = (own: CallOptions): Deadline =>
+    new Deadline(withTimeouts(settings.timeouts, own.timeouts), own, clock, name)
+
+  /** Sends, and gives back only answers with a 2xx status. */
+  const send = async (path: string, body: object | undefined, deadline: Deadline): Promise<Response> => {
+    deadline.signal.throwIfAborted()
+    const url = settings.urlOf(path)
+    const payload = body && JSON.stringify(body)
+    const call = async (): Promise<Response> =>
+      settings.fetch(url, {
+        method: payload ? 'POST' : 'GET',
+        headers: settings.headers,
+        ...(payload && { body: payload }),
+        // Following would turn a POST into a GET, or carry headers to another host.
+        redirect: 'manual',
+        signal: deadline.signal,
+      })
+    const sent = call()
+    const response = await deadline.wait(sent).catch((error: unknown) => {
+      // Where fetch does not heed its signal: nobody reads what still comes.
+      sent.then((late) => late.body?.cancel()).catch(() => {})
+      throw deadline.signal.aborted ? error : unreachable(url, error)
+    })
+    if (!response.ok) throw await refused(url, response, deadline)
+    return response
+  }
+
+  const refused = async (url: URL, response: Response, deadline: Deadline): Promise<FacetError> => {
+    const { status } = response
+    const text = await readText(response, deadline).catch((error: unknown) => {
+      // The status alone says enough, unless the wait itself was given up.
+      if (error instanceof FacetError) throw error
+      return ''
+    })
+    const refusal = refusalFrom(parseOr(text, undefined), status)
+    const retryAfterMs = retryAfterFrom(response.headers, clock.now())
+    return toError(refusal, refusal.message ?? `${place(url)} answered ${reasonOf(response)}.`, {
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    })
+  }
+
+  async function* chat(request: ChatRequest, own: ClientCallOptions = {}): AsyncGenerator<ChatEvent> {
+    const deadline = open(own)
+    const tally = new Tally(request)
+    try {
+      deadline.start('totalMs')
+      deadline.start('firstTokenMs')
+      const wanted = request.model ?? settings.model
+      const { path, body } = toWire(request, wanted)
+      const response = await send(path, body, deadline)
+      const stream = await streamOf(settings.urlOf(path), response, deadline)
+      yield* readAnswer(stream, deadline, tally, { model: wanted ?? model.id, backend: name })
+    } catch (error) {
+      throw finished(error, own.signal)
+    } finally {
+      deadline.dispose()
+      own.onUsage?.(tally.usage)
+    }
+  }
+
+  async function models(own: CallOptions = {}): Promise<ModelSpec[]> {
+    const deadline = open(own)
+    try {
+      deadline.start('totalMs')
+      deadline.start('firstTokenMs')
+      const response = await send('/models', undefined, deadline)
+      return modelsFrom(parseOr(await readText(response, deadline), undefined))
+    } catch (error) {
+      throw finished(error, own.signal)
+    } finally {
+      deadline.dispose()
+    }
+  }
+
+  /** Every error leaves through here: named after this server and without secrets. */
+  const finished = (error: unknown, signal: AbortSignal | undefined): unknown => {
+    if (signal?.aborted && error === signal.reason) return error
+    const { code, message, status, field, retryAfterMs, cause } = toFacetError(error)
+    return new FacetError(code, settings.hide(message), {
+      status,
+      backend: name,
+      ...(field !== undefined && { field }),
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+      ...(isClean(cause, settings.hide) && { cause }),
+    })
+  }
+
+  return { name, model, chat, models }
+}
+
+/** The body, when it is a stream of events. */
+async function streamOf(
+  url: URL,
+  response: Response,
+  deadline: Deadline,
+): Promise<ReadableStream<Uint8Array>> {
+  const type = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
+  if (type === 'text/event-stream' && response.body) return response.body
+  // Some servers send their errors with status 200.
+  const json =
+    type === 'application/json' ? parseOr(await readText(response, deadline), undefined) : undefined
+  response.body?.cancel().catch(() => {})
+  if (carriesError(json)) {
+    const refusal = refusalFrom(json)
+    throw toError(refusal, refusal.message ?? `${place(url)} answered with an error.`, {})
+  }
+  const what = type ? `as ${type}` : 'without a content type'
+  const message = `${place(url)} answered ${what} instead of text/event-stream; check baseURL.`
+  throw new FacetError('bad_response', message)
+}
+
+async function readText(response: Response, deadline: Deadline): Promise<string> {
+  const reader = response.body?.getReader()
+  const decoder = new TextDecoder()
+  let text = ''
+  let sizeBytes = 0
+  try {
+    for (;;) {
+      const read = await (reader && deadline.wait(reader.read()))
+      if (!read || read.done) return text + decoder.decode()
+      sizeBytes += read.value.length
+      if (sizeBytes > MAX_BODY_BYTES) {
+        throw new FacetError('bad_response', `The server sent more than ${MAX_BODY_BYTES} bytes of JSON.`)
+      }
+      text += decoder.decode(read.value, { stream: true })
+    }
+  } finally {
+    // Not awaited: a stalled body may never answer.
+    reader?.cancel().catch(() => {})
+  }
+}
+
+function parseOr<T>(text: string, fallback: T): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return fallback
+  }
+}
+
+function unreachable(url: URL, cause: unknown): FacetError {
+  const inner: unknown = cause instanceof Error ? cause.cause : undefined
+  const code = inner instanceof Error && 'code' in inner ? ` (${String(inner.code)})` : ''
+  const message = `Could not reach ${url.origin}${code}; is the server running there?`
+  return new FacetError('connection_failed', message, { cause })
+}
+
+function reasonOf(response: Response): string {
+  const { status } = response
+  if (response.type === 'opaqueredirect' || (status >= 300 && status < 400)) {
+    return 'with a redirect; put the final address into baseURL'
+  }
+  if (status === 404) return '404; check baseURL, which ends before /chat/completions, often in /v1'
+  return `${status} without saying why`
+}
+
+/** An address as errors show it: a query may hold a key. */
+function place(url: URL): string {
+  return url.origin + url.pathname
+}
+
+/** True for a cause that can be printed: nothing of its chain holds a secret. */
+function isClean(cause: unknown, hide: (text: string) => string): boolean {
+  for (let link = cause; link !== undefined; link = link instanceof Error ? link.cause : undefined) {
+    const text = link instanceof Error ? `${link.message}\n${link.stack}` : String(link)
+    if (hide(text) !== text) return false
+  }
+  return cause !== undefined
+}
