@@ -1,0 +1,166 @@
+/** Where a model directory's files come from, and their bytes, checked against the manifest as they arrive. */
+import { FacetError } from '../errors.ts'
+import { CHUNK_BYTES, type FileEntry } from '../gemma/manifest.ts'
+
+/** In bytes; the end is exclusive. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+}
+
+/** Read access to a model directory, wherever it is. */
+export interface ModelFiles {
+  /** The directory or address, for messages. */
+  readonly location: string
+  /** Undefined when there is no such file. */
+  size(path: string): Promise<number | undefined>
+  /** The file, or a range of it. Undefined when there is no such file. */
+  open(path: string, range?: ByteRange): Promise<ReadableStream<Uint8Array> | undefined>
+}
+
+/** @param base address of the directory; a slash at its end is optional */
+export function filesFromUrl(base: string, fetch: typeof globalThis.fetch = globalThis.fetch): ModelFiles {
+  const root = base.endsWith('/') ? base : `${base}/`
+  const request = async (path: string, init: RequestInit): Promise<Response | undefined> => {
+    const url = root + path.split('/').map(encodeURIComponent).join('/')
+    let response: Response
+    try {
+      response = await fetch(url, init)
+    } catch (cause) {
+      throw new FacetError('connection_failed', `${url} could not be reached; check the address.`, { cause })
+    }
+    if (response.ok) return response
+    await response.body?.cancel()
+    if (response.status === 404) return undefined
+    throw new FacetError('bad_response', `${url} answered ${response.status}; check the address.`)
+  }
+  return {
+    location: base,
+    size: async (path) => {
+      const length = (await request(path, { method: 'HEAD' }))?.headers.get('content-length')
+      return length ? Number(length) : undefined
+    },
+    open: async (path, range) => {
+      const headers = range ? { range: `bytes=${range.start}-${range.end - 1}` } : {}
+      const response = await request(path, { headers })
+      if (range && response && response.status !== 206) {
+        await response.body?.cancel()
+        throw new FacetError('bad_response', `${root}${path} cannot be read in ranges; use another server.`)
+      }
+      return response && (response.body ?? new ReadableStream({ start: (body) => body.close() }))
+    },
+  }
+}
+
+/** The whole of a small file that no sum protects. Undefined when there is no such file. */
+export async function readSmall(files: ModelFiles, path: string): Promise<Uint8Array | undefined> {
+  const stream = await files.open(path)
+  return (
+    stream &&
+    new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer())
+  )
+}
+
+export interface ReadOptions {
+  /** Compare every chunk's sha256. */
+  readonly verify: boolean
+  /** Told of every piece that arrives. */
+  readonly onBytes?: (count: number) => void
+}
+
+/**
+ * Reads a file of the manifest into one buffer; a chunk is hashed as soon as it is whole.
+ *
+ * @throws FacetError invalid_model (missing, truncated or too long), checksum_mismatch (file and range named)
+ */
+export async function readEntry(
+  files: ModelFiles,
+  entry: FileEntry,
+  { verify, onBytes }: ReadOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const { path, sizeBytes } = entry
+  const stream = await files.open(path)
+  if (!stream) throw damaged(files, path, 'is missing')
+  const bytes = allocate(path, sizeBytes)
+  const checks: Promise<void>[] = []
+  let filled = 0
+  let hashed = 0
+  for await (const piece of iterate(stream)) {
+    if (filled + piece.length > sizeBytes) {
+      throw damaged(files, path, `is longer than the ${sizeBytes} bytes that the manifest says`)
+    }
+    bytes.set(piece, filled)
+    filled += piece.length
+    onBytes?.(piece.length)
+    while (verify && hashed < filled && (filled === sizeBytes || filled - hashed >= CHUNK_BYTES)) {
+      const range = { start: hashed, end: Math.min(hashed + CHUNK_BYTES, sizeBytes) }
+      hashed = range.end
+      const check = checkChunk(files, entry, bytes, range)
+      check.catch(() => {}) // reported below, once all bytes are there
+      checks.push(check)
+    }
+  }
+  if (filled < sizeBytes)
+    throw damaged(files, path, `is truncated: ${filled} of ${sizeBytes} bytes are there`)
+  await Promise.all(checks)
+  return bytes
+}
+
+async function checkChunk(
+  files: ModelFiles,
+  entry: FileEntry,
+  bytes: Uint8Array<ArrayBuffer>,
+  { start, end }: ByteRange,
+): Promise<void> {
+  if (!globalThis.crypto?.subtle) {
+    throw new FacetError(
+      'unsupported',
+      'The model cannot be verified, because WebCrypto works only on https and localhost; use those, or turn verify off.',
+      { field: 'verify' },
+    )
+  }
+  const digest = await crypto.subtle.digest('SHA-256', bytes.subarray(start, end))
+  const sum = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
+  if (sum === entry.chunks[start / CHUNK_BYTES]) return
+  throw new FacetError(
+    'checksum_mismatch',
+    `${entry.path} in ${files.location} is corrupt between bytes ${start} and ${end}; download or convert the model again.`,
+    { field: entry.path },
+  )
+}
+
+function allocate(path: string, sizeBytes: number): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(sizeBytes)
+  } catch (cause) {
+    throw new FacetError(
+      'out_of_memory',
+      `${path} needs ${Math.ceil(sizeBytes / 1e6)} MB of memory, which could not be allocated; use a smaller model.`,
+      { field: path, cause },
+    )
+  }
+}
+
+/** Not every browser's ReadableStream can be iterated. Leaving early cancels the stream. */
+async function* iterate(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  const reader = stream.getReader()
+  let done = false
+  try {
+    for (;;) {
+      const result = await reader.read()
+      done = result.done
+      if (result.done) return
+      yield result.value
+    }
+  } finally {
+    if (!done) await reader.cancel()
+  }
+}
+
+function damaged(files: ModelFiles, path: string, problem: string): FacetError {
+  return new FacetError(
+    'invalid_model',
+    `${path} in ${files.location} ${problem}; download or convert the model again.`,
+    { field: path },
+  )
+}
