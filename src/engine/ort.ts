@@ -1,7 +1,154 @@
 /** Gemma on onnxruntime-web's WebAssembly provider: the portable graph, on the model file as it is. */
-import type { Graph } from './graph.ts'
+import { FacetError } from '../errors.ts'
+import type { GemmaConfig } from '../gemma/config.ts'
+import { DATA_FILE, GRAPH_FILE } from '../gemma/manifest.ts'
+import type { Graph, KvCache, Slice } from './graph.ts'
+import { checkedBatch, HostKvCache, type HostSlice } from './kv-cache.ts'
 import type { ModelFile } from './model-file.ts'
 
-export async function createOrtGraph(_model: ModelFile): Promise<Graph> {
-  throw new Error('todo')
+type Ort = typeof import('onnxruntime-web')
+type Session = import('onnxruntime-web').InferenceSession
+type Tensor = import('onnxruntime-web').Tensor
+
+/** More bring nothing for one sequence. */
+const MOST_THREADS = 4
+
+/**
+ * Opens a session on the model. The bytes of the file are not needed afterwards.
+ *
+ * @throws FacetError unsupported (onnxruntime-web is not installed), invalid_model, out_of_memory
+ */
+export async function createOrtGraph({ config, graph, data }: ModelFile): Promise<Graph> {
+  const ort = await importOrt()
+  ort.env.logLevel = 'error'
+  ort.env.wasm.numThreads = threads()
+  const session = await openSession(ort, graph, data)
+  // Two runs of one session at a time are an error in onnxruntime-web: each waits for the one before.
+  let last: Promise<unknown> = Promise.resolve()
+  const inTurn = <Result>(work: () => Promise<Result>): Promise<Result> => {
+    const result = last.then(work, work)
+    last = result
+    return result
+  }
+  return {
+    config,
+    name: 'onnxruntime-web wasm',
+    open: (capacity: number): KvCache => new HostKvCache(config, capacity),
+    step: (batch: readonly Slice[]): Promise<Float32Array[]> =>
+      inTurn(async () => {
+        const out: Float32Array[] = []
+        for (const slice of checkedBatch(batch, config)) out.push(await run(ort, session, slice, config))
+        return out
+      }),
+    dispose: (): Promise<void> => inTurn(() => session.release()),
+  }
+}
+
+/** One sequence: feeds the filled part of its cache, keeps the new rows, gives the logits (n, vocabSize). */
+async function run(
+  ort: Ort,
+  session: Session,
+  { cache, tokens, logits }: HostSlice,
+  shape: Shape,
+): Promise<Float32Array> {
+  const total = cache.length + tokens.length
+  const int64 = (values: BigInt64Array, dims: number[]): Tensor => new ort.Tensor('int64', values, dims)
+  const feeds: Record<string, Tensor> = {
+    input_ids: int64(BigInt64Array.from(tokens, BigInt), [1, tokens.length]),
+    attention_mask: int64(new BigInt64Array(total).fill(1n), [1, total]),
+    num_logits_to_keep: int64(BigInt64Array.of(BigInt(logits)), []),
+  }
+  for (const [name, rows] of caches(cache)) feeds[`past_key_values.${name}`] = prefix(ort, rows, cache, shape)
+  let results: Awaited<ReturnType<Session['run']>>
+  try {
+    results = await session.run(feeds)
+  } catch (cause) {
+    throw ortError(cause, 'A step could not be computed')
+  }
+  for (const [name, rows] of caches(cache)) {
+    keepNew(results[`present.${name}`]!.data as Float32Array, rows, cache, shape, tokens.length)
+  }
+  cache.advance(tokens.length)
+  return results.logits!.data as Float32Array
+}
+
+/** Every cached tensor under the end of its name in the graph. */
+function* caches(cache: HostKvCache): Generator<readonly [string, Float32Array]> {
+  for (const [layer, keys] of cache.keys.entries()) {
+    yield [`${layer}.key`, keys]
+    yield [`${layer}.value`, cache.values[layer]!]
+  }
+}
+
+type Shape = Pick<GemmaConfig, 'kvHeads' | 'headDim'>
+
+/** The filled positions as a tensor (1, kvHeads, length, headDim). With one KV head they are a view. */
+function prefix(ort: Ort, rows: Float32Array, cache: HostKvCache, { kvHeads, headDim }: Shape): Tensor {
+  const { length, capacity } = cache
+  const filled = rows.subarray(0, length * headDim)
+  const dims = [1, kvHeads, length, headDim]
+  if (kvHeads === 1) return new ort.Tensor('float32', filled, dims)
+  const packed = new Float32Array(kvHeads * length * headDim)
+  for (let head = 0; head < kvHeads; head++) {
+    const start = head * capacity * headDim
+    packed.set(rows.subarray(start, start + length * headDim), head * length * headDim)
+  }
+  return new ort.Tensor('float32', packed, dims)
+}
+
+/** Copies the last `count` positions of present (1, kvHeads, length + count, headDim) into the cache. */
+function keepNew(
+  present: Float32Array,
+  rows: Float32Array,
+  { length, capacity }: HostKvCache,
+  { kvHeads, headDim }: Shape,
+  count: number,
+): void {
+  for (let head = 0; head < kvHeads; head++) {
+    const from = (head * (length + count) + length) * headDim
+    rows.set(present.subarray(from, from + count * headDim), (head * capacity + length) * headDim)
+  }
+}
+
+async function importOrt(): Promise<Ort> {
+  try {
+    return await import('onnxruntime-web')
+  } catch (cause) {
+    throw new FacetError('unsupported', 'This needs onnxruntime-web; run: npm install onnxruntime-web', {
+      cause,
+    })
+  }
+}
+
+async function openSession(ort: Ort, graph: Uint8Array, data: Uint8Array): Promise<Session> {
+  try {
+    return await ort.InferenceSession.create(graph, {
+      executionProviders: ['wasm'],
+      graphOptimizationLevel: 'all',
+      logSeverityLevel: 3,
+      externalData: [{ path: DATA_FILE, data }],
+    })
+  } catch (cause) {
+    throw ortError(cause, `${GRAPH_FILE} could not be loaded`)
+  }
+}
+
+/** onnxruntime-web throws texts, and bare numbers when its WebAssembly runs out of memory. */
+function ortError(cause: unknown, what: string): FacetError {
+  const text = cause instanceof Error ? cause.message : String(cause)
+  if (/^\d+$/.test(text) || /out of memory|bad_alloc|allocat/i.test(text)) {
+    return new FacetError(
+      'out_of_memory',
+      `${what}: WebAssembly has no more memory than 4 GB; use a smaller model or fewer contextTokens.`,
+      { cause },
+    )
+  }
+  return new FacetError('internal', `${what} by onnxruntime-web: ${text}`, { cause })
+}
+
+/** WebAssembly threads need SharedArrayBuffer, which browsers give only to isolated pages. */
+function threads(): number {
+  const isolated = globalThis.crossOriginIsolated ?? true
+  const cores = globalThis.navigator?.hardwareConcurrency ?? 1
+  return isolated && typeof SharedArrayBuffer === 'function' ? Math.min(cores, MOST_THREADS) : 1
 }
