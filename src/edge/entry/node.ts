@@ -1,0 +1,78 @@
+/** Serves a handler on Node's HTTP server: listening, addresses, and closing without cutting answers off. */
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createAdaptorServer } from '@hono/node-server'
+import { FacetError } from '../../errors.ts'
+
+export interface ServeOptions {
+  /** What createEdge returns, or anything with its `fetch`. */
+  readonly app: { readonly fetch: (request: Request) => Response | Promise<Response> }
+  /** 0: any free port. Default 8787. */
+  readonly port?: number
+  /** Default 127.0.0.1: this machine only. `0.0.0.0` or `::`: every network it is in. */
+  readonly hostname?: string
+}
+
+export interface Served {
+  /** Where to reach it from this machine, without a slash at the end. */
+  readonly url: string
+  readonly port: number
+  /**
+   * Takes no new connections, lets running answers finish for `deadlineMs` (default 10,000), then cuts
+   * what is left. Calling it again, sooner, moves the deadline up.
+   */
+  close(deadlineMs?: number): Promise<void>
+}
+
+const DEFAULT_PORT = 8787
+const DEFAULT_DEADLINE_MS = 10_000
+
+/** @throws FacetError io_failed when the port or the address cannot be had */
+export async function serve(options: ServeOptions): Promise<Served> {
+  const { app, port = DEFAULT_PORT, hostname = '127.0.0.1' } = options
+  // The library need not replace the caller's global Request and Response.
+  const server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false }) as Server
+  await listen(server, port, hostname)
+  const address = server.address() as AddressInfo
+  const closed = new Promise<void>((resolve) => server.once('close', resolve))
+  let closing = false
+  // A kept-alive connection whose answer ends while closing would hold the server up until it times out.
+  server.on('request', (_, response) =>
+    response.once('close', () => setImmediate(() => closing && server.closeIdleConnections())),
+  )
+  return {
+    url: `http://${toHost(address)}:${address.port}`,
+    port: address.port,
+    async close(deadlineMs = DEFAULT_DEADLINE_MS) {
+      closing = true
+      server.close()
+      const timer = setTimeout(() => server.closeAllConnections(), deadlineMs)
+      await closed
+      clearTimeout(timer)
+    },
+  }
+}
+
+function listen(server: Server, port: number, hostname: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(toListenError(error, port, hostname)))
+    server.listen(port, hostname, resolve)
+  })
+}
+
+function toListenError(cause: NodeJS.ErrnoException, port: number, hostname: string): FacetError {
+  const sentences: Readonly<Record<string, string>> = {
+    EADDRINUSE: `Port ${port} is already in use; stop the program that holds it, or choose another with --port or PORT.`,
+    EACCES: `Port ${port} needs permissions this program does not have; choose one above 1023 with --port or PORT.`,
+    EADDRNOTAVAIL: `${hostname} is not an address of this machine; choose 127.0.0.1 or 0.0.0.0 with --host or HOST.`,
+    ENOTFOUND: `The host name ${hostname} is not known; choose 127.0.0.1 or 0.0.0.0 with --host or HOST.`,
+  }
+  const sentence = sentences[cause.code ?? ''] ?? `Cannot listen on ${hostname}:${port}: ${cause.message}.`
+  return new FacetError('io_failed', sentence, { cause })
+}
+
+/** An address to type into a browser: the unspecified ones mean every address, this machine's included. */
+function toHost({ address, family }: AddressInfo): string {
+  if (address === '0.0.0.0' || address === '::') return 'localhost'
+  return family === 'IPv6' ? `[${address}]` : address
+}
