@@ -1,6 +1,53 @@
 /** `facet convert`. */
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
+import { type ConvertOptions, convert } from '../convert/convert.ts'
+import { formatBytes } from '../gemma/memory-plan.ts'
+import { Progress } from './progress.ts'
+
+type Flags = Pick<ConvertOptions, 'quant' | 'id' | 'description' | 'source' | 'license' | 'force'>
 
 export function command(): Command {
   return new Command()
+    .description('Make a model directory from a Hugging Face checkpoint in safetensors.')
+    .argument(
+      '<checkpoint>',
+      'directory with config.json and model.safetensors, or its shards and their index',
+    )
+    .argument('<out>', 'directory to make')
+    .addOption(
+      new Option('--quant <format>', 'weights in 4 or 8 bits, or as the checkpoint has them')
+        .choices(['int4', 'int8', 'none'])
+        .default('int4'),
+    )
+    .option('--id <name>', 'what clients call the model (default: the name of <out>)')
+    .option('--description <text>', 'one sentence: what the model is')
+    .option('--source <text>', 'origin of the checkpoint, for example its address')
+    .option('--license <text>', 'the terms its weights are under')
+    .option('--force', 'replace an existing model directory')
+    .action(run)
+}
+
+async function run(checkpoint: string, out: string, flags: Flags): Promise<void> {
+  const stop = new AbortController()
+  const onSignal = () => stop.abort()
+  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
+  const progress = new Progress('Converting', process.stderr)
+  try {
+    const { manifest, warnings } = await convert(checkpoint, out, {
+      ...flags,
+      signal: stop.signal,
+      onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
+    })
+    progress.end()
+    for (const warning of warnings) process.stderr.write(`facet: warning: ${warning}\n`)
+    const size = formatBytes(manifest.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))
+    process.stdout.write(
+      `Wrote ${manifest.id} to ${out}: ${manifest.files.length} files and facet.json, ${size}.\n`,
+    )
+  } catch (error) {
+    progress.end()
+    throw error
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+  }
 }

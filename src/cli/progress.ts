@@ -1,0 +1,72 @@
+/** How far a long job is: a bar that redraws itself on a terminal, a few quiet lines elsewhere. */
+import { formatBytes } from '../gemma/memory-plan.ts'
+
+/** What is drawn on: process.stderr, or a test's fake. */
+export interface ProgressStream {
+  readonly isTTY?: boolean
+  readonly columns?: number
+  write(text: string): unknown
+}
+
+/** On a terminal the line is redrawn this often. */
+const REDRAW_MS = 100
+/** Elsewhere a line is written each time this much more is done. */
+const QUIET_STEP = 0.25
+const BAR_WIDTH = 24
+
+export class Progress {
+  readonly #label: string
+  readonly #stream: ProgressStream
+  readonly #now: () => number
+  readonly #startMs: number
+  #drawnMs = Number.NEGATIVE_INFINITY
+  #nextLine = QUIET_STEP
+
+  /**
+   * @param label what is being done, for example `Converting`
+   * @param now milliseconds, from any start
+   */
+  constructor(label: string, stream: ProgressStream, now: () => number = () => performance.now()) {
+    this.#label = label
+    this.#stream = stream
+    this.#now = now
+    this.#startMs = now()
+  }
+
+  update(doneBytes: number, totalBytes: number): void {
+    const fraction = totalBytes === 0 ? 1 : doneBytes / totalBytes
+    const percent = `${Math.floor(fraction * 100)}%`
+    const amount = `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`
+    if (!this.#stream.isTTY) {
+      if (fraction < this.#nextLine) return
+      this.#nextLine = fraction + QUIET_STEP - (fraction % QUIET_STEP)
+      this.#stream.write(`${this.#label}: ${percent}, ${amount}\n`)
+      return
+    }
+    const now = this.#now()
+    if (now - this.#drawnMs < REDRAW_MS && fraction < 1) return
+    this.#drawnMs = now
+    const seconds = (now - this.#startMs) / 1000
+    const rate = doneBytes / Math.max(seconds, 0.001)
+    const left = rate > 0 ? `${toClock((totalBytes - doneBytes) / rate)} left` : ''
+    const full = Math.round(fraction * BAR_WIDTH)
+    const bar = '#'.repeat(full) + '.'.repeat(BAR_WIDTH - full)
+    const line = `${this.#label} [${bar}] ${percent}  ${amount}  ${formatBytes(rate)}/s  ${left}`
+    this.#stream.write(`\r\x1b[K${line.slice(0, (this.#stream.columns ?? 120) - 1)}`)
+  }
+
+  /** Leaves the terminal's line empty for what comes next. */
+  end(): void {
+    if (this.#stream.isTTY) this.#stream.write('\r\x1b[K')
+  }
+}
+
+/** `42 s`, `3:05`, `1:02:03`. */
+function toClock(seconds: number): string {
+  const whole = Math.ceil(seconds)
+  if (whole < 60) return `${whole} s`
+  const two = (value: number) => String(value).padStart(2, '0')
+  const minutes = Math.floor(whole / 60)
+  const rest = two(whole % 60)
+  return minutes < 60 ? `${minutes}:${rest}` : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${rest}`
+}

@@ -1,0 +1,158 @@
+/** A checkpoint becomes a model directory: graph, weights, tokenizer and manifest, streamed and hashed. */
+import { basename, resolve, sep } from 'node:path'
+import { FacetError } from '../errors.ts'
+import type { GemmaConfig } from '../gemma/config.ts'
+import {
+  DATA_FILE,
+  type FileEntry,
+  GRAPH_FILE,
+  MANIFEST_FILE,
+  type Manifest,
+  serializeManifest,
+} from '../gemma/manifest.ts'
+import { countParameters, formatBytes } from '../gemma/memory-plan.ts'
+import { encodeModel } from '../gemma/onnx.ts'
+import { COPIED_FILES, readConfig, readOptional, TOKENIZER_FILES } from './checkpoint-files.ts'
+import { type TensorSource, tensorSources } from './checkpoint-weights.ts'
+import { checkAborted, writeData } from './data-file.ts'
+import { buildModel } from './graph.ts'
+import { BITS, BLOCK_SIZE, layOut, type Quant, type WeightFormat } from './layout.ts'
+import { type Disk, disk, fillDirectory, HashedFile } from './output.ts'
+import { type Checkpoint, openCheckpoint } from './safetensors.ts'
+
+export interface ConvertProgress {
+  /** Of the checkpoint's weights. */
+  readonly doneBytes: number
+  readonly totalBytes: number
+}
+
+export interface ConvertOptions {
+  /** Default int4. */
+  readonly quant?: Quant
+  /** What clients will call the model. Default: the name of the output directory. */
+  readonly id?: string
+  readonly description?: string
+  /** Where the checkpoint comes from. */
+  readonly source?: string
+  readonly license?: string
+  /** Replace an existing model directory, once the new one is complete. */
+  readonly force?: boolean
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: ConvertProgress) => void
+}
+
+export interface Converted {
+  readonly manifest: Manifest
+  /** Sentences about what the directory lacks. */
+  readonly warnings: readonly string[]
+}
+
+/**
+ * Converts the Hugging Face checkpoint in `checkpointDir` to the model directory `out`. Holds a few
+ * megabytes of weights at a time; the same input gives the same bytes.
+ *
+ * @throws FacetError invalid_checkpoint, unsupported, invalid_request, io_failed, aborted; `out` is then as before
+ */
+export async function convert(
+  checkpointDir: string,
+  out: string,
+  options: ConvertOptions = {},
+  target: Disk = disk,
+): Promise<Converted> {
+  checkPlaces(checkpointDir, out)
+  const config = await readConfig(checkpointDir)
+  checkArchitecture(config)
+  await using checkpoint = await openCheckpoint(checkpointDir)
+  const sources = tensorSources(checkpoint, config)
+  const format = formatOf(checkpoint, sources, options.quant ?? 'int4')
+  const layout = layOut(config, format)
+  const copies = await readCopies(checkpointDir)
+
+  const manifest = await fillDirectory(out, options.force ?? false, async (dir) => {
+    const graph = encodeModel(buildModel(config, format, layout))
+    const copiedBytes = [...copies.values()].reduce((sum, bytes) => sum + bytes.length, graph.length)
+    await checkSpace(target, dir, out, layout.sizeBytes + copiedBytes)
+    const files: FileEntry[] = []
+    for (const [name, bytes] of [...copies, [GRAPH_FILE, graph] as const]) {
+      files.push(await HashedFile.write(target, dir, name, (file) => file.append(bytes)))
+    }
+    const data = { checkpoint, config, sources, format, layout }
+    files.push(await HashedFile.write(target, dir, DATA_FILE, (file) => writeData(file, data, options)))
+    const written = manifestOf(config, format, files, {
+      ...options,
+      id: options.id ?? basename(resolve(out)),
+    })
+    const text = new TextEncoder().encode(serializeManifest(written))
+    await HashedFile.write(target, dir, MANIFEST_FILE, (file) => file.append(text))
+    checkAborted(options.signal)
+    return written
+  })
+  const hasTokenizer = TOKENIZER_FILES.some((name) => copies.has(name))
+  const warning = `${checkpointDir} has neither ${TOKENIZER_FILES.join(' nor ')}, and without one the model cannot be served; copy one there and convert again.`
+  return { manifest, warnings: hasTokenizer ? [] : [warning] }
+}
+
+/** Neither directory may lie in the way of the other. */
+function checkPlaces(checkpointDir: string, out: string): void {
+  const from = resolve(checkpointDir)
+  const to = resolve(out)
+  if (from === to || from.startsWith(to + sep)) {
+    throw new FacetError('invalid_request', `${out} holds the checkpoint itself; choose another directory.`, {
+      field: 'out',
+    })
+  }
+}
+
+/** buildModel knows Gemma 1 so far. */
+function checkArchitecture(config: GemmaConfig): void {
+  if (config.architecture === 'gemma') return
+  const problem = `config.json: architectures names ${config.architecture}, but only Gemma 1 can be converted so far.`
+  throw new FacetError('unsupported', problem, { field: 'architectures' })
+}
+
+/** The matrices' dtype: with quant `none` they must agree, as the graph has one Cast for all. */
+function formatOf(checkpoint: Checkpoint, sources: readonly TensorSource[], quant: Quant): WeightFormat {
+  const parts = sources.filter(({ role }) => role !== 'norm').flatMap(({ parts }) => parts)
+  const dtypes = new Set(parts.map(({ name }) => checkpoint.tensors.get(name)!.dtype!))
+  const [dtype, other] = dtypes
+  if (other && quant === 'none') {
+    const problem = `The checkpoint mixes ${[...dtypes].join(' and ')}, which --quant none cannot keep; use int8 or int4.`
+    throw new FacetError('unsupported', problem, { field: 'quant' })
+  }
+  return { quant, dtype: dtype! }
+}
+
+async function readCopies(dir: string): Promise<Map<string, Uint8Array>> {
+  const copies = new Map<string, Uint8Array>()
+  for (const name of COPIED_FILES) {
+    const bytes = await readOptional(dir, name)
+    if (bytes) copies.set(name, bytes)
+  }
+  return copies
+}
+
+async function checkSpace(target: Disk, dir: string, out: string, needed: number): Promise<void> {
+  const free = await target.freeBytes(dir)
+  if (free >= needed) return
+  const problem = `${out} takes ${formatBytes(needed)}, but its disk has only ${formatBytes(free)} free`
+  throw new FacetError('io_failed', `${problem}; free some space or choose another place.`, { field: 'out' })
+}
+
+function manifestOf(
+  config: GemmaConfig,
+  { quant, dtype }: WeightFormat,
+  files: readonly FileEntry[],
+  { id, description, source, license }: ConvertOptions & { readonly id: string },
+): Manifest {
+  return {
+    format: 1,
+    id,
+    ...(description !== undefined && { description }),
+    ...(source !== undefined && { source }),
+    ...(license !== undefined && { license }),
+    parameters: countParameters(config).total,
+    dtype: quant === 'none' ? dtype : 'f32',
+    quantization: quant === 'none' ? null : { bits: BITS[quant], blockSize: BLOCK_SIZE, scheme: 'symmetric' },
+    files,
+  }
+}

@@ -1,0 +1,112 @@
+/** Streams a checkpoint's weights into `model.onnx_data`, a few megabytes at a time. */
+import { FacetError } from '../errors.ts'
+import type { GemmaConfig } from '../gemma/config.ts'
+import { DTYPE_BYTES } from '../gemma/dtype.ts'
+import { addOne, type TensorSource } from './checkpoint-weights.ts'
+import { BITS, BLOCK_SIZE, type Layout, type Piece, type WeightFormat } from './layout.ts'
+import type { HashedFile } from './output.ts'
+import { quantize } from './quantize.ts'
+import { rotaryTables } from './rotary.ts'
+import type { Checkpoint } from './safetensors.ts'
+
+/** Elements read at a time: a whole number of blocks. */
+const STEP = 1024 * 1024
+
+export interface DataSource {
+  readonly checkpoint: Checkpoint
+  readonly config: GemmaConfig
+  /** In the order of layout.tensors. */
+  readonly sources: readonly TensorSource[]
+  readonly format: WeightFormat
+  readonly layout: Layout
+}
+
+export interface DataOptions {
+  readonly signal?: AbortSignal
+  /** Called after every piece; bytes of the checkpoint. */
+  readonly onProgress?: (progress: { doneBytes: number; totalBytes: number }) => void
+}
+
+/**
+ * Appends every piece of the layout at its offset.
+ *
+ * @throws FacetError invalid_checkpoint when a weight to quantize is not finite, aborted
+ */
+export async function writeData(file: HashedFile, data: DataSource, options: DataOptions): Promise<void> {
+  const { config, sources, format, layout } = data
+  const parts = sources.flatMap((source) => source.parts)
+  const totalBytes = parts.reduce((sum, { name }) => sum + storedBytes(data, name), 0)
+  let doneBytes = 0
+  for (const [index, source] of sources.entries()) {
+    const [first, second] = layout.tensors[index]!.pieces as [Piece, Piece?]
+    const scales: Uint16Array[] = []
+    await file.padTo(first.data.offset)
+    for (const { name, start, end } of source.parts.flatMap(toRanges)) {
+      checkAborted(options.signal)
+      if (format.quant === 'none' && source.role !== 'norm') {
+        await file.append(await data.checkpoint.readBytes(name, start, end))
+      } else {
+        const weights = await data.checkpoint.read(name, start, end)
+        if (source.role === 'norm' || format.quant === 'none') {
+          await file.append(toBytes(addOne(weights)))
+        } else {
+          const quantized = quantize(weights, BITS[format.quant])
+          checkFinite(name, start, quantized.scales)
+          await file.append(quantized.codes)
+          scales.push(quantized.scales)
+        }
+      }
+      doneBytes += (end - start) * bytesPerElement(data, name)
+      options.onProgress?.({ doneBytes, totalBytes })
+    }
+    if (second) await file.padTo(second.data.offset)
+    for (const part of scales) await file.append(toBytes(part))
+  }
+  const { cos, sin } = rotaryTables(config)
+  for (const [index, table] of [cos, sin].entries()) {
+    await file.padTo(layout.rotary[index]!.data.offset)
+    await file.append(toBytes(table))
+  }
+}
+
+/** @throws FacetError aborted */
+export function checkAborted(signal: AbortSignal | undefined): void {
+  if (!signal?.aborted) return
+  throw new FacetError('aborted', 'The conversion was stopped, and nothing was left behind.', {
+    cause: signal.reason,
+  })
+}
+
+interface Range {
+  readonly name: string
+  readonly start: number
+  readonly end: number
+}
+
+function toRanges({ name, shape }: TensorSource['parts'][number]): Range[] {
+  const count = shape.reduce((product, size) => product * size, 1)
+  const starts = Array.from({ length: Math.ceil(count / STEP) }, (_, index) => index * STEP)
+  return starts.map((start) => ({ name, start, end: Math.min(start + STEP, count) }))
+}
+
+function bytesPerElement({ checkpoint }: DataSource, name: string): number {
+  return DTYPE_BYTES[checkpoint.tensors.get(name)!.dtype!]
+}
+
+function storedBytes(data: DataSource, name: string): number {
+  const { shape } = data.checkpoint.tensors.get(name)!
+  return shape.reduce((product, size) => product * size, bytesPerElement(data, name))
+}
+
+/** A block with a NaN or an infinity in it has a scale that is one. */
+function checkFinite(name: string, start: number, scales: Uint16Array): void {
+  const block = scales.findIndex((scale) => (scale & 0x7f80) === 0x7f80)
+  if (block < 0) return
+  const first = start + block * BLOCK_SIZE
+  const problem = `${name}: a weight between elements ${first} and ${first + BLOCK_SIZE - 1} is not a finite number`
+  throw new FacetError('invalid_checkpoint', `${problem}; download the checkpoint again.`, { field: name })
+}
+
+function toBytes({ buffer, byteOffset, byteLength }: Float32Array | Uint16Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength)
+}
