@@ -10,10 +10,10 @@ import {
   integerIn,
   listOf,
   mapped,
-  nonEmptyText,
   optional,
   readFields,
   type Schema,
+  text,
 } from './field.ts'
 
 type RawPrompt = string | readonly number[]
@@ -44,14 +44,14 @@ const PROMPT = 'a string, a list of strings, a list of token ids or a list of su
 
 /** The first item tells which of the four kinds it is. */
 const prompts: Schema<readonly RawPrompt[]> = choose((input) => {
-  if (typeof input === 'string') return mapped(nonEmptyText, (prompt) => [prompt])
+  if (typeof input === 'string') return mapped(text, (prompt) => [prompt])
   const first: unknown = Array.isArray(input) ? input[0] : undefined
   if (typeof first === 'number') return mapped(ids, (prompt) => [prompt])
-  return listOf<RawPrompt>(Array.isArray(first) ? ids : nonEmptyText, PROMPT, 1, MOST_CHOICES)
+  return listOf<RawPrompt>(Array.isArray(first) ? ids : text, PROMPT, 1, MOST_CHOICES)
 })
 
 const schema: Schema<CompletionFields> = closed(
-  { ...callEntries, prompt: prompts, echo: optional(boolean), logprobs: optional(integerIn(0, 5)) },
+  { ...callEntries, prompt: prompts, echo: optional(boolean), logprobs: optional(integerIn(0, 20)) },
   {
     ignored: IGNORED,
     // Choices are never drawn and thrown away; best_of 1 asks for just that.

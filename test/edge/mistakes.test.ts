@@ -140,7 +140,7 @@ const COMPLETION_MISTAKES: typeof CHAT_MISTAKES = [
     'prompt',
     'prompt must be a string, a list of strings, a list of token ids or a list of such lists',
   ],
-  [{ prompt: '' }, 'prompt', 'prompt must not be empty.'],
+  [{ prompt: 'a', logprobs: 21 }, 'logprobs', 'logprobs must be a whole number from 0 to 20, but is 21.'],
   [{ prompt: [] }, 'prompt', 'prompt must not be empty.'],
   [{ prompt: [[]] }, 'prompt[0]', 'prompt[0] must not be empty.'],
   [{ prompt: ['a', 1] }, 'prompt[1]', 'prompt[1] must be a string, but is 1.'],
