@@ -82,7 +82,7 @@ function isSpace(pattern: unknown): boolean {
 function readAddedTokens(value: unknown): AddedToken[] {
   if (value === undefined || value === null) return []
   if (!Array.isArray(value)) return fail('added_tokens', 'must be a list')
-  return (value as unknown[]).map((entry, index) => {
+  return Array.from(value as unknown[], (entry, index) => {
     const field = `added_tokens[${index}]`
     const { id, content, special, normalized, ...flags } = object(entry, field)
     if (!isId(id)) return fail(`${field}.id`, 'must be a token id')
