@@ -124,7 +124,15 @@ const WORDS = [
     '}',
     '\\n',
   ],
-  ...['<table>', '</h1>', '<0x41>', '<start', 'turn>', '<', '>', "'", '"'],
+  '<table>',
+  '</h1>',
+  '<0x41>',
+  '<start',
+  'turn>',
+  '<',
+  '>',
+  "'",
+  '"',
 ]
 
 /** Real words, control characters, white space, digits and every plane of Unicode. */
