@@ -236,6 +236,32 @@ describe('tokenizer.model', () => {
   })
 })
 
+describe.each(['<bos>', '<0x41>'])('merges that could build %s out of typed text', (reserved) => {
+  const parts = [reserved[0]!, reserved.slice(1)]
+  const letters = [...new Set(reserved)]
+  const suffixes = Array.from({ length: reserved.length - 2 }, (_, at) => reserved.slice(at + 1))
+
+  it('are left out of tokenizer.json', () => {
+    const json = smallJson()
+    for (const token of [...letters, ...suffixes]) {
+      json.model.vocab[token] ??= Object.keys(json.model.vocab).length
+    }
+    for (const token of suffixes.toReversed()) json.model.merges.push([token[0]!, token.slice(1)])
+    json.model.merges.push(parts)
+    const tokenizer = tokenizerFromJson(json)
+    expect(tokenizer.encode(reserved).map((id) => tokenizer.tokenOf(id))).toEqual(parts)
+  })
+
+  it('are left out of tokenizer.model', () => {
+    const pieces = smallPieces()
+    for (const token of [...letters, ...suffixes]) {
+      if (pieces.every((piece) => piece.token !== token)) pieces.push({ token, score: 1, type: 1 })
+    }
+    const tokenizer = tokenizerFromModel(modelOf(pieces))
+    expect(tokenizer.encode(reserved).map((id) => tokenizer.tokenOf(id))).toEqual(parts)
+  })
+})
+
 /** Follows the path as far as it goes and puts the value there, or the value in place of the key. */
 function damage(root: object, path: readonly number[], value: unknown, renamed: boolean): void {
   let place = root as Record<string, unknown>
