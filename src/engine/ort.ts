@@ -10,7 +10,6 @@ type Ort = typeof import('onnxruntime-web')
 type Session = import('onnxruntime-web').InferenceSession
 type Tensor = import('onnxruntime-web').Tensor
 
-/** More bring nothing for one sequence. */
 const MOST_THREADS = 4
 
 /**
@@ -63,7 +62,7 @@ async function run(
   try {
     results = await session.run(feeds)
   } catch (cause) {
-    throw ortError(cause, 'A step could not be computed')
+    throw ortError(cause, 'internal', 'A step could not be computed')
   }
   for (const [name, rows] of caches(cache)) {
     keepNew(results[`present.${name}`]!.data as Float32Array, rows, cache, shape, tokens.length)
@@ -129,12 +128,12 @@ async function openSession(ort: Ort, graph: Uint8Array, data: Uint8Array): Promi
       externalData: [{ path: DATA_FILE, data }],
     })
   } catch (cause) {
-    throw ortError(cause, `${GRAPH_FILE} could not be loaded`)
+    throw ortError(cause, 'invalid_model', `${GRAPH_FILE} could not be loaded`)
   }
 }
 
 /** onnxruntime-web throws texts, and bare numbers when its WebAssembly runs out of memory. */
-function ortError(cause: unknown, what: string): FacetError {
+function ortError(cause: unknown, code: 'internal' | 'invalid_model', what: string): FacetError {
   const text = cause instanceof Error ? cause.message : String(cause)
   if (/^\d+$/.test(text) || /out of memory|bad_alloc|allocat/i.test(text)) {
     return new FacetError(
@@ -143,12 +142,17 @@ function ortError(cause: unknown, what: string): FacetError {
       { cause },
     )
   }
-  return new FacetError('internal', `${what} by onnxruntime-web: ${text}`, { cause })
+  return new FacetError(code, `${what} by onnxruntime-web: ${text.replaceAll(/\s+/g, ' ')}`, { cause })
 }
 
-/** WebAssembly threads need SharedArrayBuffer, which browsers give only to isolated pages. */
+/**
+ * Half of the cores, at most four, as onnxruntime-web would choose: its threads spin while they wait, so
+ * that on busy cores more of them make every step several times slower. WebAssembly threads need
+ * SharedArrayBuffer, which browsers give only to isolated pages.
+ */
 function threads(): number {
   const isolated = globalThis.crossOriginIsolated ?? true
   const cores = globalThis.navigator?.hardwareConcurrency ?? 1
-  return isolated && typeof SharedArrayBuffer === 'function' ? Math.min(cores, MOST_THREADS) : 1
+  if (!isolated || typeof SharedArrayBuffer !== 'function') return 1
+  return Math.min(Math.ceil(cores / 2), MOST_THREADS)
 }

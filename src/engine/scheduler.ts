@@ -75,7 +75,8 @@ export class Scheduler {
     const { slots, queue } = this.#options
     if (this.#closed) return Promise.reject(closedError())
     if (signal?.aborted) return Promise.reject(abortedError())
-    if (this.#waiting.length + this.#active.length >= slots + queue) return Promise.reject(this.#queueFull())
+    const live = this.#active.filter(({ over }) => !over).length
+    if (this.#waiting.length + live >= slots + queue) return Promise.reject(this.#queueFull())
     const { promise, resolve, reject } = Promise.withResolvers<Result>()
     const sequence = this.#sequence(job, resolve, reject)
     const onAbort = (): void => sequence.fail(abortedError())
