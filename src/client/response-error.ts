@@ -87,14 +87,17 @@ export function carriesError(body: unknown): boolean {
 }
 
 /**
- * How long the server asks to wait: `Retry-After` in seconds or as a date, at most a minute.
+ * How long the server asks to wait: `Retry-After` in seconds or as a date, or OpenAI's exact
+ * `retry-after-ms`; at most a minute.
  *
  * @param nowMs Unix time in milliseconds, which a date is measured against
  */
 export function retryAfterFrom(headers: Headers, nowMs: number): number | undefined {
-  const value = headers.get('retry-after')?.trim()
-  if (!value) return undefined
-  const waitMs = /^\d+(\.\d+)?$/.test(value) ? Number(value) * 1000 : Date.parse(value) - nowMs
+  const exactMs = headers.get('retry-after-ms')?.trim()
+  const value = headers.get('retry-after')?.trim() ?? ''
+  const isNumber = (text: string): boolean => /^\d+(\.\d+)?$/.test(text)
+  let waitMs = isNumber(value) ? Number(value) * 1000 : Date.parse(value) - nowMs
+  if (exactMs !== undefined && isNumber(exactMs)) waitMs = Number(exactMs)
   if (Number.isNaN(waitMs)) return undefined
   return Math.min(Math.max(Math.round(waitMs), 0), MAX_RETRY_AFTER_MS)
 }

@@ -483,6 +483,8 @@ describe('a refusal', () => {
     for (const [value, waitMs] of cases) {
       expect((await refuse(429, {}, { 'retry-after': value })).retryAfterMs).toBe(waitMs)
     }
+    const both = { 'retry-after': '1', 'retry-after-ms': '350' }
+    expect((await refuse(429, {}, both)).retryAfterMs).toBe(350)
   })
 
   it('says what to do when the body is no JSON', async () => {

@@ -1,0 +1,70 @@
+/** A real Chromium from npm, with the libraries and fonts a bare machine lacks. */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { type Browser, chromium } from 'playwright-core'
+
+export interface OpenBrowser {
+  readonly browser: Browser
+  close(): Promise<void>
+}
+
+/**
+ * Unpacks Chromium into a fresh folder, since it would reuse an older version lying in a shared one.
+ * Where the package has none (macOS, Windows, ARM) the installed Chrome is used.
+ */
+export async function openBrowser(): Promise<OpenBrowser> {
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    const browser = await chromium.launch({ channel: 'chrome' })
+    return { browser, close: () => browser.close() }
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'facet-chromium-'))
+  const remove = (): void => rmSync(folder, { recursive: true, force: true })
+  try {
+    const executablePath = await unpack(folder)
+    const browser = await chromium.launch({
+      executablePath,
+      // Not the package's own list: it turns off the isolation that pages are tested with.
+      args: ['--no-sandbox'],
+      env: { ...stringsOf(process.env), ...surroundings(folder) },
+    })
+    const close = async (): Promise<void> => {
+      await browser.close()
+      remove()
+    }
+    return { browser, close }
+  } catch (error) {
+    remove()
+    throw error
+  }
+}
+
+/** The package unpacks to the temporary folder, wherever that is said to be. */
+async function unpack(folder: string): Promise<string> {
+  const { default: pack, inflate } = await import('@sparticuz/chromium')
+  const bin = join(dirname(createRequire(import.meta.url).resolve('@sparticuz/chromium')), '..', 'bin')
+  const outer = process.env.TMPDIR
+  process.env.TMPDIR = folder
+  try {
+    const [path] = await Promise.all([pack.executablePath(), inflate(join(bin, 'al2023.tar.br'))])
+    return path
+  } finally {
+    if (outer === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = outer
+  }
+}
+
+/** NSS and expat come with the package, built for AWS Lambda; they run on any glibc from 2.34 on. */
+function surroundings(folder: string): Record<string, string> {
+  const own = process.env.LD_LIBRARY_PATH
+  const libraries = [join(folder, 'al2023', 'lib'), ...(own ? [own] : [])].join(':')
+  const fonts = existsSync('/etc/fonts/fonts.conf') ? {} : { FONTCONFIG_PATH: join(folder, 'fonts') }
+  return { LD_LIBRARY_PATH: libraries, ...fonts }
+}
+
+function stringsOf(env: NodeJS.ProcessEnv): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  )
+}
