@@ -14,7 +14,7 @@ import { countParameters, formatBytes } from '../gemma/memory-plan.ts'
 import { encodeModel } from '../gemma/onnx.ts'
 import { COPIED_FILES, readConfig, readOptional, TOKENIZER_FILES } from './checkpoint-files.ts'
 import { type TensorSource, tensorSources } from './checkpoint-weights.ts'
-import { checkAborted, writeData } from './data-file.ts'
+import { checkAborted, type DataSource, writeData } from './data-file.ts'
 import { buildModel } from './graph.ts'
 import { BITS, BLOCK_SIZE, layOut, type Quant, type WeightFormat } from './layout.ts'
 import { type Disk, disk, fillDirectory, HashedFile } from './output.ts'
@@ -60,36 +60,60 @@ export async function convert(
   target: Disk = disk,
 ): Promise<Converted> {
   checkPlaces(checkpointDir, out)
+  checkTexts(options)
   const config = await readConfig(checkpointDir)
   checkArchitecture(config)
-  await using checkpoint = await openCheckpoint(checkpointDir)
-  const sources = tensorSources(checkpoint, config)
-  const format = formatOf(checkpoint, sources, options.quant ?? 'int4')
-  const layout = layOut(config, format)
   const copies = await readCopies(checkpointDir)
-
-  const manifest = await fillDirectory(out, options.force ?? false, async (dir) => {
-    const graph = encodeModel(buildModel(config, format, layout))
-    const copiedBytes = [...copies.values()].reduce((sum, bytes) => sum + bytes.length, graph.length)
-    await checkSpace(target, dir, out, layout.sizeBytes + copiedBytes)
-    const files: FileEntry[] = []
-    for (const [name, bytes] of [...copies, [GRAPH_FILE, graph] as const]) {
-      files.push(await HashedFile.write(target, dir, name, (file) => file.append(bytes)))
-    }
-    const data = { checkpoint, config, sources, format, layout }
-    files.push(await HashedFile.write(target, dir, DATA_FILE, (file) => writeData(file, data, options)))
-    const written = manifestOf(config, format, files, {
-      ...options,
-      id: options.id ?? basename(resolve(out)),
-    })
-    const text = new TextEncoder().encode(serializeManifest(written))
-    await HashedFile.write(target, dir, MANIFEST_FILE, (file) => file.append(text))
-    checkAborted(options.signal)
-    return written
-  })
-  const hasTokenizer = TOKENIZER_FILES.some((name) => copies.has(name))
+  const checkpoint = await openCheckpoint(checkpointDir)
+  let manifest: Manifest
+  try {
+    const sources = tensorSources(checkpoint, config)
+    const format = formatOf(checkpoint, sources, options.quant ?? 'int4')
+    const data = { checkpoint, config, sources, format, layout: layOut(config, format) }
+    manifest = await fillDirectory(out, options.force ?? false, (dir) =>
+      writeModel(target, { dir, out, copies, data }, options),
+    )
+  } finally {
+    await checkpoint.close()
+  }
+  if (TOKENIZER_FILES.some((name) => copies.has(name))) return { manifest, warnings: [] }
   const warning = `${checkpointDir} has neither ${TOKENIZER_FILES.join(' nor ')}, and without one the model cannot be served; copy one there and convert again.`
-  return { manifest, warnings: hasTokenizer ? [] : [warning] }
+  return { manifest, warnings: [warning] }
+}
+
+interface Work {
+  /** Where the files go, and where they will be once all are there. */
+  readonly dir: string
+  readonly out: string
+  readonly copies: ReadonlyMap<string, Uint8Array>
+  readonly data: DataSource
+}
+
+/** Writes every file, the manifest last. */
+async function writeModel(
+  target: Disk,
+  { dir, out, copies, data }: Work,
+  options: ConvertOptions,
+): Promise<Manifest> {
+  const { config, format, layout } = data
+  const graph = encodeModel(buildModel(config, format, layout))
+  const small = [...copies, [GRAPH_FILE, graph] as const]
+  await checkSpace(
+    target,
+    dir,
+    out,
+    small.reduce((sum, [, bytes]) => sum + bytes.length, layout.sizeBytes),
+  )
+  const files: FileEntry[] = []
+  for (const [name, bytes] of small) {
+    files.push(await HashedFile.write(target, dir, name, (file) => file.append(bytes)))
+  }
+  files.push(await HashedFile.write(target, dir, DATA_FILE, (file) => writeData(file, data, options)))
+  const manifest = manifestOf(config, format, files, { ...options, id: options.id ?? basename(resolve(out)) })
+  const text = new TextEncoder().encode(serializeManifest(manifest))
+  await HashedFile.write(target, dir, MANIFEST_FILE, (file) => file.append(text))
+  checkAborted(options.signal)
+  return manifest
 }
 
 /** Neither directory may lie in the way of the other. */
@@ -99,6 +123,16 @@ function checkPlaces(checkpointDir: string, out: string): void {
   if (from === to || from.startsWith(to + sep)) {
     throw new FacetError('invalid_request', `${out} holds the checkpoint itself; choose another directory.`, {
       field: 'out',
+    })
+  }
+}
+
+/** The manifest has no empty texts. */
+function checkTexts(options: ConvertOptions): void {
+  for (const field of ['id', 'description', 'source', 'license'] as const) {
+    if (options[field] !== '') continue
+    throw new FacetError('invalid_request', `${field} must not be empty; leave it out or give a text.`, {
+      field,
     })
   }
 }

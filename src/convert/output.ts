@@ -169,13 +169,13 @@ function toIoError(error: unknown, out: string): unknown {
   return new FacetError('io_failed', `${out} ${said}.`, { field: 'out', cause: error })
 }
 
-const FULL = 'does not fit on its disk; free some space or choose another place. Nothing was left behind'
+const FULL = 'does not fit on its disk; nothing was left behind, so free some space or choose another place'
 const FORBIDDEN = 'may not be written by this user; choose another place or change its permissions'
 
 const SENTENCES: Readonly<Record<string, string>> = {
   ENOSPC: FULL,
   EDQUOT: FULL,
-  EFBIG: 'has a file larger than this system allows; choose another place. Nothing was left behind',
+  EFBIG: 'has a file larger than this system allows; nothing was left behind, so choose another place',
   EACCES: FORBIDDEN,
   EPERM: FORBIDDEN,
   EROFS: FORBIDDEN,

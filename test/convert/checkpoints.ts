@@ -1,17 +1,29 @@
 /** Makes checkpoint directories for tests, sound ones and lying ones. */
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll } from 'vitest'
 
-export interface Entry {
+export interface TensorBytes {
   readonly dtype: string
   readonly shape: readonly number[]
-  readonly data_offsets: readonly unknown[]
+  readonly bytes: Uint8Array
 }
 
-/** A fresh directory below the system's temporary one. */
-export function temporary(): Promise<string> {
-  return mkdtemp(join(tmpdir(), 'facet-test-'))
+/** The directory of a checkpoint in test/fixtures. */
+export function fixture(name: string): string {
+  return fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url))
+}
+
+const made: string[] = []
+afterAll(() => Promise.all(made.splice(0).map((dir) => rm(dir, { recursive: true, force: true }))))
+
+/** A fresh directory below the system's temporary one, removed after the file's tests. */
+export async function temporary(): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'facet-test-'))
+  made.push(dir)
+  return dir
 }
 
 /** A safetensors file: `header` may be any JSON value or raw text, `length` overrides its true length. */
@@ -29,18 +41,53 @@ export function safetensors(
 }
 
 /** A safetensors file holding these tensors one after the other. */
-export function safetensorsOf(
-  tensors: Readonly<
-    Record<string, { readonly dtype: string; readonly shape: readonly number[]; readonly bytes: Uint8Array }>
-  >,
-): Uint8Array<ArrayBuffer> {
-  const header: Record<string, Entry> = {}
+export function safetensorsOf(tensors: Readonly<Record<string, TensorBytes>>): Uint8Array<ArrayBuffer> {
+  const header: Record<string, object> = {}
   let at = 0
   for (const [name, { dtype, shape, bytes }] of Object.entries(tensors)) {
     header[name] = { dtype, shape, data_offsets: [at, at + bytes.length] }
     at += bytes.length
   }
   return safetensors(header, Buffer.concat(Object.values(tensors).map(({ bytes }) => bytes)))
+}
+
+/** What a safetensors file holds. */
+export function tensorsIn(file: Uint8Array): Record<string, TensorBytes> {
+  const length = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true))
+  const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length)))
+  delete header.__metadata__
+  const tensors: Record<string, TensorBytes> = {}
+  for (const [name, entry] of Object.entries(header)) {
+    const { dtype, shape, data_offsets } = entry as TensorBytes & { data_offsets: [number, number] }
+    const [start, end] = data_offsets
+    tensors[name] = { dtype, shape, bytes: file.slice(8 + length + start, 8 + length + end) }
+  }
+  return tensors
+}
+
+/** Rewrites `model.safetensors` tensor by tensor; undefined leaves one out. */
+export async function mapTensors(
+  dir: string,
+  change: (tensor: TensorBytes, name: string) => TensorBytes | undefined,
+): Promise<void> {
+  const path = join(dir, 'model.safetensors')
+  const tensors: Record<string, TensorBytes> = {}
+  for (const [name, tensor] of Object.entries(tensorsIn(await readFile(path)))) {
+    const changed = change(tensor, name)
+    if (changed) tensors[name] = changed
+  }
+  await writeFile(path, safetensorsOf(tensors))
+}
+
+/** A copy of a fixture that may be changed. */
+export async function copyOf(name: string): Promise<string> {
+  const dir = join(await temporary(), 'checkpoint')
+  await mkdir(dir)
+  for (const file of ['config.json', 'generation_config.json', 'model.safetensors']) {
+    await cp(join(fixture(name), file), join(dir, file))
+    await chmod(join(dir, file), 0o644)
+  }
+  return dir
 }
 
 export async function directory(
@@ -52,5 +99,49 @@ export async function directory(
     const raw = typeof content === 'string' || content instanceof Uint8Array
     await writeFile(join(dir, name), raw ? content : JSON.stringify(content))
   }
+  return dir
+}
+
+/**
+ * A checkpoint of zeros with an embedding of this many megabytes in F32, which takes no room on
+ * most disks: its file is a header and a hole.
+ */
+export async function hollowCheckpoint(embeddingMegabytes: number): Promise<string> {
+  const hidden = 256
+  const vocab = (embeddingMegabytes * 1_000_000) / 4 / hidden
+  const matrix = (rows: number): readonly number[] => [rows, hidden]
+  const layer = 'model.layers.0'
+  const shapes: Record<string, readonly number[]> = {
+    'model.embed_tokens.weight': matrix(vocab),
+    'model.norm.weight': [hidden],
+    [`${layer}.input_layernorm.weight`]: [hidden],
+    [`${layer}.post_attention_layernorm.weight`]: [hidden],
+  }
+  for (const part of ['q', 'k', 'v', 'o']) shapes[`${layer}.self_attn.${part}_proj.weight`] = matrix(hidden)
+  for (const part of ['gate', 'up', 'down']) shapes[`${layer}.mlp.${part}_proj.weight`] = matrix(hidden)
+  const header: Record<string, object> = {}
+  let at = 0
+  for (const [name, shape] of Object.entries(shapes)) {
+    const end = at + shape.reduce((product, size) => product * size, 4)
+    header[name] = { dtype: 'F32', shape, data_offsets: [at, end] }
+    at = end
+  }
+  const dir = await directory({
+    'config.json': {
+      architectures: ['GemmaForCausalLM'],
+      vocab_size: vocab,
+      hidden_size: hidden,
+      intermediate_size: hidden,
+      num_hidden_layers: 1,
+      num_attention_heads: 1,
+      head_dim: hidden,
+      max_position_embeddings: 64,
+    },
+  })
+  const start = safetensors(header)
+  const file = await open(join(dir, 'model.safetensors'), 'w')
+  await file.write(start)
+  await file.truncate(start.length + at)
+  await file.close()
   return dir
 }

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { weightsFrom } from '../../src/convert/checkpoint-weights.ts'
@@ -8,9 +7,8 @@ import { headerBytes, parseHeader } from '../../src/convert/safetensors-header.t
 import { FacetError } from '../../src/errors.ts'
 import { configFrom } from '../../src/gemma/config.ts'
 import { tensorShapes } from '../../src/gemma/weights.ts'
-import { directory, safetensors, safetensorsOf } from './checkpoints.ts'
+import { directory, fixture, safetensors, safetensorsOf } from './checkpoints.ts'
 
-const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url))
 const configOf = (name: string) =>
   configFrom(JSON.parse(readFileSync(`${fixture(name)}/config.json`, 'utf8')))
 

@@ -1,0 +1,42 @@
+/** Runs `facet` as a process of its own, the way a person does. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+
+export const MAIN: string = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+
+export interface Ran {
+  /** null when a signal ended it. */
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface RunOptions {
+  /** Options for Node itself. */
+  readonly node?: readonly string[]
+  /** Is given the running process. */
+  readonly meanwhile?: (child: ChildProcess) => void
+}
+
+export async function facet(
+  args: readonly string[],
+  { node = [], meanwhile }: RunOptions = {},
+): Promise<Ran> {
+  const child = spawn(process.execPath, [...node, MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  meanwhile?.(child)
+  return running(child)
+}
+
+/** The same below a limit on the size of files, which the system enforces as it does a full disk. */
+export async function facetWithin(kibibytes: number, args: readonly string[]): Promise<Ran> {
+  const script = `ulimit -f ${kibibytes}; exec "$@"`
+  return running(spawn('bash', ['-c', script, 'bash', process.execPath, MAIN, ...args]))
+}
+
+async function running(child: ChildProcess): Promise<Ran> {
+  const ended = once(child, 'exit')
+  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout!), text(child.stderr!), ended])
+  return { code: code as number | null, stdout, stderr }
+}
