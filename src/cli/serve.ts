@@ -1,6 +1,210 @@
-/** `facet serve`. */
-import { Command } from 'commander'
+/** `facet serve`: a model directory behind an OpenAI-compatible API on this machine. */
+import { statSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { createEdge, type Readiness } from '../edge/app.ts'
+import { type Served, serve } from '../edge/entry/node.ts'
+import { readManifest } from '../engine/model-file.ts'
+import { filesFromDirectory, loadEngine } from '../engine/node.ts'
+import { FacetError } from '../errors.ts'
+import type { Manifest } from '../gemma/manifest.ts'
+import type { Backend, ModelSpec } from '../types.ts'
+
+interface Options {
+  readonly port: number
+  readonly host: string
+  readonly engine: 'ort' | 'reference'
+  readonly context?: number
+  readonly slots?: number
+}
+
+/** The same from src/cli and from dist/cli. */
+const SAMPLE = fileURLToPath(new URL('../../models/facet-tldr-24m', import.meta.url))
+
+/** Answers that run when a signal comes get this long to finish. */
+const GRACE_MS = 10_000
+/** npm forwards the Ctrl+C that the terminal has already sent; that is one, not two. */
+const SAME_SIGNAL_MS = 500
 
 export function command(): Command {
   return new Command()
+    .description(
+      'Serve a model over an OpenAI-compatible API, with a chat page at /. While it loads, /readyz and questions get 503.',
+    )
+    .argument('[model-dir]', 'a directory made by facet convert (default: the sample model that ships)')
+    .addOption(
+      new Option('--port <number>', '0 takes any free one').env('PORT').default(8787).argParser(toPort),
+    )
+    .addOption(
+      new Option('--host <address>', '0.0.0.0 lets other machines in').env('HOST').default('127.0.0.1'),
+    )
+    .addOption(
+      new Option('--engine <name>', 'onnxruntime-web, or the slow, readable reference')
+        .choices(['ort', 'reference'])
+        .default('ort'),
+    )
+    .option('--context <tokens>', "most tokens of prompt and answer (default: the model's own)", toCount)
+    .option('--slots <number>', 'answers that run at the same time (default: 4)', toCount)
+    .action((directory: string | undefined, options: Options) => run(directory ?? SAMPLE, options))
+}
+
+async function run(directory: string, { port, host, engine: graph, context, slots }: Options): Promise<void> {
+  const manifest = await manifestOf(directory)
+  const loading = new Loading(manifest.id)
+  const app = createEdge({ backends: [loading], ready: () => loading.readiness })
+  const server = await serve({ app, port, hostname: host })
+  const stopped = onStop(server)
+  const progress = progressLine(manifest.id)
+  const load = loadEngine(directory, {
+    graph,
+    ...(context !== undefined && { contextTokens: context }),
+    ...(slots !== undefined && { slots }),
+    onProgress: ({ loadedBytes, totalBytes }) => {
+      loading.progress = loadedBytes / totalBytes
+      progress.show(loading.progress)
+    },
+  })
+  try {
+    const engine = await Promise.race([load, stopped])
+    progress.end()
+    // Loading cannot be interrupted, and nothing else is left to do.
+    if (!engine) process.exit(0)
+    loading.engine = engine
+    process.stdout.write(welcome(server, engine.model, host))
+    await stopped
+    await engine.close()
+  } catch (error) {
+    progress.end()
+    await server.close(0)
+    throw toFlagError(error)
+  }
+}
+
+/** The engine names its option; here that is a flag. */
+function toFlagError(error: unknown): unknown {
+  if (!(error instanceof FacetError) || error.field !== 'contextTokens') return error
+  return new FacetError(error.code, error.message.replace('contextTokens', '--context'), { cause: error })
+}
+
+async function manifestOf(directory: string): Promise<Manifest> {
+  if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new FacetError(
+      'io_failed',
+      `There is no directory ${directory}; give one made by facet convert, or none for the sample model.`,
+    )
+  }
+  return readManifest(filesFromDirectory(directory))
+}
+
+/** Stands in for the engine until it is loaded. */
+class Loading implements Backend {
+  readonly name = 'engine'
+  readonly #id: string
+  engine: Backend | undefined
+  /** 0 to 1. */
+  progress = 0
+
+  constructor(id: string) {
+    this.#id = id
+  }
+
+  get model(): ModelSpec {
+    return this.engine?.model ?? { id: this.#id }
+  }
+
+  get readiness(): Readiness {
+    if (this.engine) return { ready: true }
+    const percent = Math.floor(this.progress * 100)
+    return {
+      ready: false,
+      reason: `The model ${this.#id} is still loading (${percent}%); try again soon.`,
+      progress: this.progress,
+    }
+  }
+
+  chat(...call: Parameters<Backend['chat']>): ReturnType<Backend['chat']> {
+    if (this.engine) return this.engine.chat(...call)
+    throw new FacetError('unavailable', `The model ${this.#id} is still loading; try again soon.`)
+  }
+}
+
+/** Resolves when the server has closed after the first SIGINT or SIGTERM; the second one ends at once. */
+function onStop(server: Served): Promise<undefined> {
+  return new Promise((resolve, reject) => {
+    let sinceMs: number | undefined
+    const stop = (signal: NodeJS.Signals): void => {
+      const nowMs = performance.now()
+      if (sinceMs !== undefined) {
+        if (nowMs - sinceMs > SAME_SIGNAL_MS) process.exit(signal === 'SIGINT' ? 130 : 143)
+        return
+      }
+      sinceMs = nowMs
+      process.stderr.write('Stopping when running answers are finished; once more stops at once.\n')
+      server.close(GRACE_MS).then(() => resolve(undefined), reject)
+    }
+    process.on('SIGINT', stop).on('SIGTERM', stop)
+  })
+}
+
+/** One line that counts up in a terminal, or just its beginning in a log. */
+function progressLine(id: string): { show(progress: number): void; end(): void } {
+  const { stderr } = process
+  const text = `Loading ${id} ...`
+  let shown = -1
+  if (!stderr.isTTY) stderr.write(`${text}\n`)
+  return {
+    show: (progress) => {
+      const percent = Math.floor(progress * 100)
+      if (!stderr.isTTY || percent === shown) return
+      shown = percent
+      stderr.write(`\r${text} ${percent}%`)
+    },
+    end: () => {
+      if (stderr.isTTY && shown >= 0) stderr.write('\n')
+    },
+  }
+}
+
+function welcome({ url, port }: Served, model: ModelSpec, host: string): string {
+  const facts = [
+    model.parameters && `${toAmount(model.parameters)} parameters`,
+    model.quantization,
+    model.contextTokens && `context of ${model.contextTokens} tokens`,
+    model.license && `licence ${model.license}`,
+  ]
+  const question = '{"messages":[{"role":"user","content":"How do I find files by name?"}],"temperature":0}'
+  const open = !/^(127\.|localhost$|::1$)/.test(host)
+  return [
+    '',
+    `Facet serves ${model.id} at ${url}`,
+    '',
+    ...(model.description ? [`  ${model.description}`] : []),
+    `  ${facts.filter(Boolean).join(', ')}`,
+    '',
+    'Ask it:',
+    '',
+    `  curl ${url}/v1/chat/completions -d '${question}'`,
+    '',
+    `Chat in the browser at ${url}/, or in a terminal with: npx facet chat${port === 8787 ? '' : ` --url ${url}/v1`}`,
+    ...(open ? [`Every machine that reaches port ${port} can use it: there is no key.`] : []),
+    'Stop it with Ctrl+C.',
+    '',
+  ].join('\n')
+}
+
+function toAmount(count: number): string {
+  const [size, unit] = count < 1e9 ? [1e6, 'million'] : [1e9, 'billion']
+  return `${+(count / size).toPrecision(3)} ${unit}`
+}
+
+function toPort(value: string): number {
+  const port = /^\d+$/.test(value) ? Number(value) : Number.NaN
+  if (port <= 65_535) return port
+  throw new InvalidArgumentError('It must be a whole number from 0 to 65535.')
+}
+
+function toCount(value: string): number {
+  const count = /^\d{1,9}$/.test(value) ? Number(value) : 0
+  if (count > 0) return count
+  throw new InvalidArgumentError('It must be a whole number of at least 1.')
 }
