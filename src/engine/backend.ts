@@ -12,10 +12,11 @@ import type {
   TokenLogprob,
 } from '../types.ts'
 import { EventQueue } from './event-queue.ts'
-import { answer, score } from './generate.ts'
+import { type AnswerPlan, answer, score } from './generate.ts'
 import type { Graph } from './graph.ts'
+import { type Limits, watch } from './limits.ts'
 import { checkChatRequest, checkScoreRequest } from './request.ts'
-import { abortedError, Scheduler } from './scheduler.ts'
+import { Scheduler } from './scheduler.ts'
 
 /** A Backend that computes here. */
 export interface Engine extends Backend {
@@ -89,30 +90,35 @@ export function createEngine(options: EngineOptions): Engine {
     return ids
   }
 
-  const chat = (request: ChatRequest, signal: AbortSignal | undefined): EventQueue<ChatEvent> => {
-    const left = new AbortController()
-    const events = new EventQueue<ChatEvent>(() => left.abort())
-    const onAbort = (): void => {
-      left.abort()
-      events.abort(abortedError())
+  const planOf = (request: ChatRequest): AnswerPlan => {
+    checkChatRequest(request, model, config.vocabSize)
+    const prompt = promptOf(request, 1)
+    return {
+      prompt,
+      sampling: request,
+      maxTokens: Math.min(request.maxTokens ?? contextTokens, contextTokens - prompt.length),
+      stop: request.stop ?? [],
+      logprobs: request.logprobs,
+      eosIds,
     }
+  }
+
+  const chat = (request: ChatRequest, call: CallOptions): EventQueue<ChatEvent> => {
+    const left = new AbortController()
+    let limits: Limits | undefined
+    const events = new EventQueue<ChatEvent>(() => left.abort())
     const run = async (): Promise<void> => {
-      if (signal?.aborted) throw abortedError()
-      checkChatRequest(request, model, config.vocabSize)
-      const prompt = promptOf(request, 1)
-      const plan = {
-        prompt,
-        sampling: request,
-        maxTokens: Math.min(request.maxTokens ?? contextTokens, contextTokens - prompt.length),
-        stop: request.stop ?? [],
-        logprobs: request.logprobs,
-        eosIds,
-      }
-      signal?.addEventListener('abort', onAbort)
-      const id = `chatcmpl-${hex(crypto.getRandomValues(new Uint8Array(12)))}`
+      limits = watch(call, (error) => {
+        events.abort(error)
+        left.abort()
+      })
+      const plan = planOf(request)
       const job = function* () {
-        events.push({ type: 'start', id, model: model.id, backend: 'engine' })
-        yield* answer(plan, tokenizer, (event) => events.push(event))
+        events.push({ type: 'start', id: answerId(), model: model.id, backend: 'engine' })
+        yield* answer(plan, tokenizer, (event) => {
+          if (event.type === 'text') limits?.content()
+          events.push(event)
+        })
       }
       await scheduler.run(job(), left.signal)
     }
@@ -121,17 +127,17 @@ export function createEngine(options: EngineOptions): Engine {
         () => events.end(),
         (error: unknown) => events.fail(error),
       )
-      .finally(() => signal?.removeEventListener('abort', onAbort))
+      .finally(() => limits?.clear())
     return events
   }
 
   return {
     name: 'engine',
     model,
-    chat: (request: ChatRequest, { signal }: CallOptions = {}): AsyncIterable<ChatEvent> => ({
-      [Symbol.asyncIterator]: () => chat(request, signal),
+    chat: (request: ChatRequest, call: CallOptions = {}): AsyncIterable<ChatEvent> => ({
+      [Symbol.asyncIterator]: () => chat(request, call),
     }),
-    score: async (request: ScoreRequest, { signal }: CallOptions = {}): Promise<TokenLogprob[][]> => {
+    score: async (request: ScoreRequest, call: CallOptions = {}): Promise<TokenLogprob[][]> => {
       checkScoreRequest(request, model, config.vocabSize)
       const continuations = continuationIds(request, tokenizer)
       const longest = Math.max(...continuations.map((ids) => ids.length))
@@ -141,7 +147,9 @@ export function createEngine(options: EngineOptions): Engine {
         top: request.top ?? 0,
         chunk: Math.max(1, Math.min(prefillChunk, Math.floor(SCORE_LOGITS / config.vocabSize))),
       }
-      return scheduler.run(score(plan, tokenizer), signal)
+      const over = new AbortController()
+      const limits = watch(call, (error) => over.abort(error))
+      return scheduler.run(score(plan, tokenizer), over.signal).finally(() => limits.clear())
     },
     close: async (): Promise<void> => {
       await scheduler.close()
@@ -179,6 +187,8 @@ function option(field: string, value: number, least: number): number {
   )
 }
 
-function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+/** As OpenAI's look. */
+function answerId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(12))
+  return `chatcmpl-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}`
 }

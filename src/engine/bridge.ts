@@ -10,7 +10,7 @@ import type {
   TokenLogprob,
 } from '../types.ts'
 import { EventQueue } from './event-queue.ts'
-import { abortedError } from './scheduler.ts'
+import { abortedError } from './limits.ts'
 
 /** A FacetError as plain data; structured cloning would lose its class and fields. */
 export interface WireError {
@@ -20,8 +20,18 @@ export interface WireError {
 }
 
 type Call =
-  | { readonly type: 'chat'; readonly call: number; readonly request: ChatRequest }
-  | { readonly type: 'score'; readonly call: number; readonly request: ScoreRequest }
+  | {
+      readonly type: 'chat'
+      readonly call: number
+      readonly request: ChatRequest
+      readonly timeouts: CallOptions['timeouts']
+    }
+  | {
+      readonly type: 'score'
+      readonly call: number
+      readonly request: ScoreRequest
+      readonly timeouts: CallOptions['timeouts']
+    }
   | { readonly type: 'cancel'; readonly call: number }
 
 type Reply =
@@ -46,13 +56,16 @@ export function serveBackend(port: MessagePort, backend: Backend): void {
     const controller = new AbortController()
     running.set(call.call, controller)
     try {
-      const { signal } = controller
+      const options = {
+        signal: controller.signal,
+        ...(call.timeouts && { timeouts: call.timeouts }),
+      }
       if (call.type === 'score') {
         if (!backend.score) throw new FacetError('unsupported', `${backend.name} cannot score.`)
-        send({ type: 'scores', call: call.call, scores: await backend.score(call.request, { signal }) })
+        send({ type: 'scores', call: call.call, scores: await backend.score(call.request, options) })
         return
       }
-      for await (const event of backend.chat(call.request, { signal })) {
+      for await (const event of backend.chat(call.request, options)) {
         send({ type: 'event', call: call.call, event })
       }
       send({ type: 'end', call: call.call })
@@ -109,11 +122,11 @@ export function connectBackend(port: MessagePort): Promise<RemoteBackend> {
     if (callers.delete(call)) port.postMessage({ type: 'cancel', call } satisfies Call)
   }
 
-  const chat = (request: ChatRequest, signal: AbortSignal | undefined): EventQueue<ChatEvent> => {
+  const chat = (request: ChatRequest, { signal, timeouts }: CallOptions): EventQueue<ChatEvent> => {
     const call = ++calls
     const onAbort = (): void => {
       cancel(call)
-      events.abort(abortedError())
+      events.abort(abortedError(signal))
     }
     const stop = (): void => signal?.removeEventListener('abort', onAbort)
     const events = new EventQueue<ChatEvent>(() => {
@@ -132,28 +145,28 @@ export function connectBackend(port: MessagePort): Promise<RemoteBackend> {
         events.end()
       }
     }
-    if (signal?.aborted) events.fail(abortedError())
+    if (signal?.aborted) events.fail(abortedError(signal))
     else {
       signal?.addEventListener('abort', onAbort)
-      open(call, { reply, fail }, { type: 'chat', call, request })
+      open(call, { reply, fail }, { type: 'chat', call, request, timeouts })
     }
     return events
   }
 
-  const score = (request: ScoreRequest, signal: AbortSignal | undefined): Promise<TokenLogprob[][]> => {
+  const score = (request: ScoreRequest, { signal, timeouts }: CallOptions): Promise<TokenLogprob[][]> => {
     const call = ++calls
     const { promise, resolve, reject } = Promise.withResolvers<TokenLogprob[][]>()
-    if (signal?.aborted) return Promise.reject(abortedError())
+    if (signal?.aborted) return Promise.reject(abortedError(signal))
     const onAbort = (): void => {
       cancel(call)
-      reject(abortedError())
+      reject(abortedError(signal))
     }
     signal?.addEventListener('abort', onAbort)
     const reply: Caller['reply'] = (message) => {
       if (message.type === 'scores') resolve(message.scores)
       else if (message.type === 'error') reject(fromWireError(message.error))
     }
-    open(call, { reply, fail: reject }, { type: 'score', call, request })
+    open(call, { reply, fail: reject }, { type: 'score', call, request, timeouts })
     return promise.finally(() => signal?.removeEventListener('abort', onAbort))
   }
 
@@ -162,11 +175,11 @@ export function connectBackend(port: MessagePort): Promise<RemoteBackend> {
       hello.resolve({
         name: data.name,
         model: data.model,
-        chat: (request: ChatRequest, { signal }: CallOptions = {}): AsyncIterable<ChatEvent> => ({
-          [Symbol.asyncIterator]: () => chat(request, signal),
+        chat: (request: ChatRequest, options: CallOptions = {}): AsyncIterable<ChatEvent> => ({
+          [Symbol.asyncIterator]: () => chat(request, options),
         }),
         ...(data.scores && {
-          score: (request: ScoreRequest, { signal }: CallOptions = {}) => score(request, signal),
+          score: (request: ScoreRequest, options: CallOptions = {}) => score(request, options),
         }),
         disconnect,
       })

@@ -1,6 +1,7 @@
 /** Runs several sequences through one Graph: who gets a KV cache, and whose tokens go into the next step. */
 import { FacetError, toFacetError } from '../errors.ts'
 import type { Graph, KvCache } from './graph.ts'
+import { abortedError } from './limits.ts'
 import { turn } from './turn.ts'
 
 /** What a sequence wants computed next. */
@@ -74,12 +75,12 @@ export class Scheduler {
   run<Result>(job: Job<Result>, signal?: AbortSignal): Promise<Result> {
     const { slots, queue } = this.#options
     if (this.#closed) return Promise.reject(closedError())
-    if (signal?.aborted) return Promise.reject(abortedError())
+    if (signal?.aborted) return Promise.reject(abortedError(signal))
     const live = this.#active.filter(({ over }) => !over).length
     if (this.#waiting.length + live >= slots + queue) return Promise.reject(this.#queueFull())
     const { promise, resolve, reject } = Promise.withResolvers<Result>()
     const sequence = this.#sequence(job, resolve, reject)
-    const onAbort = (): void => sequence.fail(abortedError())
+    const onAbort = (): void => sequence.fail(abortedError(signal))
     signal?.addEventListener('abort', onAbort)
     this.#waiting.push(sequence)
     this.#running ??= this.#loop()
@@ -226,10 +227,6 @@ export class Scheduler {
       { retryAfterMs: Math.ceil(Math.min(Math.max(waitMs, RETRY_LEAST_MS), RETRY_MOST_MS)) },
     )
   }
-}
-
-export function abortedError(): FacetError {
-  return new FacetError('aborted', 'The request was aborted.')
 }
 
 function closedError(): FacetError {

@@ -268,6 +268,42 @@ describe('leaving', () => {
   })
 })
 
+describe('time limits', () => {
+  /** Computes so many steps, and then none. */
+  const stuckAfter = (count: number): FakeGraph => {
+    const graph = endless()
+    graph.onStep = () => (graph.steps.length > count ? new Promise(() => {}) : undefined)
+    return graph
+  }
+
+  it.each([
+    ['firstTokenMs', 0],
+    ['idleMs', 3],
+    ['totalMs', 3],
+  ])('%s ends an answer that is too slow', async (name, steps) => {
+    const answer = collect(engineOn(stuckAfter(steps)), ask('x'), { timeouts: { [name]: 20 } })
+    const error = await errorOf(answer)
+    expect(error).toMatchObject({ code: 'timeout', status: 504 })
+    expect(error.message).toContain(`timeouts.${name}`)
+  })
+
+  it('end a score that is too slow', async () => {
+    const request = { prompt: 'x', continuations: ['y'] }
+    const score = engineOn(stuckAfter(0)).score!(request, { timeouts: { totalMs: 20 } })
+    expect((await errorOf(score)).code).toBe('timeout')
+  })
+
+  it('of the signal are told from an abort', async () => {
+    const answer = collect(engineOn(stuckAfter(1)), ask('x'), { signal: AbortSignal.timeout(20) })
+    expect((await errorOf(answer)).code).toBe('timeout')
+  })
+
+  it('that are none are refused by name', async () => {
+    const answer = collect(engineOn(endless()), ask('x'), { timeouts: { idleMs: Number.NaN } })
+    expect(await errorOf(answer)).toMatchObject({ code: 'invalid_request', field: 'timeouts.idleMs' })
+  })
+})
+
 describe('scores', () => {
   it('are the log-likelihoods of what follows the prompt', async () => {
     const graph = fakeGraph(says('yes'))

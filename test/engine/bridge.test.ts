@@ -118,6 +118,12 @@ describe('a backend behind a port', () => {
     await backend.aborted
   })
 
+  it('brings time limits across', async () => {
+    const { remote } = await bridged(engineSaying('x'))
+    const answer = collect(remote, ask, { timeouts: { totalMs: -1 } })
+    await expect(answer).rejects.toMatchObject({ field: 'timeouts.totalMs' })
+  })
+
   it('never calls the other side with a signal that is aborted already', async () => {
     const backend = waitingBackend()
     const { remote } = await bridged(backend)

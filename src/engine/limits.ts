@@ -1,0 +1,75 @@
+/** What ends an answer from outside: the caller's signal and its time limits. */
+import { FacetError } from '../errors.ts'
+import type { CallOptions, Timeouts } from '../types.ts'
+
+/** A longer delay overflows setTimeout, which then fires at once; no answer takes 24 days. */
+const LONGEST_MS = 2 ** 31 - 1
+
+const MISSED: Readonly<Record<keyof Timeouts, string>> = {
+  firstTokenMs: 'gave no content within',
+  idleMs: 'gave no further content for',
+  totalMs: 'did not finish within',
+}
+
+export interface Limits {
+  /** Content has come: the next may take idleMs. */
+  content(): void
+  /** The answer is over, one way or another. */
+  clear(): void
+}
+
+/**
+ * Watches a call; `end` is called at most once, with `aborted` or `timeout`.
+ *
+ * @throws FacetError invalid_request when a limit is not a positive number; aborted when it already is
+ */
+export function watch(options: CallOptions, end: (error: FacetError) => void): Limits {
+  const { signal, timeouts = {} } = options
+  for (const [name, value] of Object.entries(timeouts)) {
+    if (value === undefined || (typeof value === 'number' && value > 0)) continue
+    const field = `timeouts.${name}`
+    throw new FacetError('invalid_request', `${field} must be a number of milliseconds above 0.`, { field })
+  }
+  if (signal?.aborted) throw abortedError(signal)
+
+  const timers = new Map<keyof Timeouts, ReturnType<typeof setTimeout>>()
+  const stop = (name: keyof Timeouts): void => clearTimeout(timers.get(name))
+  const start = (name: keyof Timeouts): void => {
+    stop(name)
+    const delayMs = timeouts[name]
+    if (delayMs === undefined) return
+    const expire = (): void =>
+      finish(new FacetError('timeout', `The engine ${MISSED[name]} ${delayMs} ms (timeouts.${name}).`))
+    timers.set(name, setTimeout(expire, Math.min(delayMs, LONGEST_MS)))
+  }
+  const clear = (): void => {
+    for (const name of timers.keys()) stop(name)
+    signal?.removeEventListener('abort', onAbort)
+  }
+  const finish = (error: FacetError): void => {
+    clear()
+    end(error)
+  }
+  const onAbort = (): void => finish(abortedError(signal))
+
+  signal?.addEventListener('abort', onAbort)
+  start('firstTokenMs')
+  start('totalMs')
+  return {
+    content: () => {
+      stop('firstTokenMs')
+      start('idleMs')
+    },
+    clear,
+  }
+}
+
+/** What an abort means to the caller: `timeout` when the signal was AbortSignal.timeout's. */
+export function abortedError(signal?: AbortSignal): FacetError {
+  const reason: unknown = signal?.reason
+  if (reason instanceof FacetError) return reason
+  if (reason instanceof Error && reason.name === 'TimeoutError') {
+    return new FacetError('timeout', "The caller's own time limit has passed.", { cause: reason })
+  }
+  return new FacetError('aborted', 'The request was aborted.')
+}
