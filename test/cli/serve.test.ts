@@ -18,6 +18,9 @@ const QUESTION = {
 }
 const ANSWER = "`find . -name '*.txt'`"
 
+/** The sample's eos and end_of_turn. */
+const NEVER_ENDS = { 1: -100, 107: -100 }
+
 interface Run {
   readonly child: ChildProcess
   /** Everything standard output said up to and with this text. */
@@ -143,7 +146,7 @@ describe('facet serve with the model that ships', () => {
   })
 
   it('frees its slots when clients leave', async () => {
-    const endless = { messages: QUESTION.messages, temperature: 2, max_tokens: 1500, stream: true, n: 4 }
+    const endless = { messages: QUESTION.messages, logit_bias: NEVER_ENDS, stream: true, n: 4 }
     for (let round = 0; round < 3; round++) {
       const controller = new AbortController()
       const init = { method: 'POST', body: JSON.stringify(endless), signal: controller.signal }
@@ -247,7 +250,14 @@ it('lets --port win over PORT, listens where --host says, and warns that there i
 it('ends at once at the second Ctrl+C, but takes the one npm forwards for the same', async () => {
   const run = facet([], { PORT: '0' })
   const url = addressIn(await run.said('Ctrl+C'))
-  const body = JSON.stringify({ ...QUESTION, temperature: 2, max_tokens: 2000, n: 4, stream: true })
+  const body = JSON.stringify({
+    ...QUESTION,
+    temperature: 2,
+    max_tokens: 2000,
+    logit_bias: NEVER_ENDS,
+    n: 4,
+    stream: true,
+  })
   const response = await fetch(`${url}/v1/chat/completions`, { method: 'POST', body })
   const reader = response.body!.getReader()
   await reader.read()
