@@ -16,8 +16,9 @@ import type { Sampling } from '../types.ts'
 import { anySeed, randomFrom } from './random.ts'
 import { argmax, largest } from './select.ts'
 
-/** Enough for nearly every nucleus; grown when it is not. */
-const FIRST_CANDIDATES = 256
+/** Tokens are sorted into these by how far they lie below the likeliest, to find a nucleus. */
+const BUCKETS = 2048
+const BUCKETS_PER_NAT = 64
 
 /** A bias of this much removes the token for good. */
 const BAN = -100
@@ -75,39 +76,62 @@ function draw(
   uniform: number,
 ): number {
   const { topK = logits.length, topP = 1, minP = 0 } = sampling
-  /** Relative to the most likely token, whose weight is 1. */
-  const weightOf = (logit: number): number => Math.exp((logit - max) / temperature)
-  if (topK >= logits.length && topP >= 1) {
-    return pick(Float64Array.from(logits, weightOf), logits.length, minP, uniform)
+  if (topK >= logits.length) {
+    const weights = toWeights(logits, max, temperature)
+    if (topP < 1) keepNucleus(weights, topP)
+    return pick(weights, minP, uniform)
   }
-  const everything = topK >= logits.length ? sum(logits, weightOf) : undefined
-  let count = everything === undefined ? topK : Math.min(FIRST_CANDIDATES, logits.length)
-  for (;;) {
-    const ids = largest(logits, count)
-    const weights = Float64Array.from(ids, (id) => weightOf(logits[id]!))
-    const kept = nucleus(weights, topP * (everything ?? sum(weights, (weight) => weight)))
-    if (kept !== undefined || everything === undefined || count === logits.length) {
-      return ids[pick(weights, kept ?? count, minP, uniform)]!
-    }
-    count = Math.min(count * 8, logits.length)
-  }
+  const ids = largest(logits, topK)
+  const weights = toWeights(
+    Float32Array.from(ids, (id) => logits[id]!),
+    max,
+    temperature,
+  )
+  if (topP < 1) keepNucleus(weights, topP)
+  return ids[pick(weights, minP, uniform)]!
 }
 
-/** How many of the weights, largest first, it takes to reach the mass. Undefined: more than there are. */
-function nucleus(weights: Float64Array, mass: number): number | undefined {
-  let reached = 0
+/** Probabilities relative to the most likely token's. */
+function toWeights(logits: Float32Array, max: number, temperature: number): Float64Array {
+  const weights = new Float64Array(logits.length)
+  for (let i = 0; i < logits.length; i++) weights[i] = Math.exp((logits[i]! - max) / temperature)
+  return weights
+}
+
+/**
+ * Sets every weight to 0 but the fewest that reach the fraction topP of all, the largest first, the
+ * lowest id of equals. Only the bucket in which the nucleus ends is sorted, never the vocabulary.
+ */
+function keepNucleus(weights: Float64Array, topP: number): void {
+  const buckets = new Uint16Array(weights.length)
+  const masses = new Float64Array(BUCKETS)
+  let total = 0
   for (let i = 0; i < weights.length; i++) {
-    reached += weights[i]!
-    if (reached >= mass) return i + 1
+    const bucket = Math.min(Math.floor(-Math.log(weights[i]!) * BUCKETS_PER_NAT), BUCKETS - 1)
+    buckets[i] = bucket
+    masses[bucket]! += weights[i]!
+    total += weights[i]!
   }
-  return undefined
+  let missing = topP * total
+  let last = 0
+  while (last < BUCKETS - 1 && masses[last]! < missing) missing -= masses[last++]!
+  const border: number[] = []
+  for (let i = 0; i < weights.length; i++) {
+    if (buckets[i]! > last) weights[i] = 0
+    else if (buckets[i] === last) border.push(i)
+  }
+  border.sort((a, b) => weights[b]! - weights[a]! || a - b)
+  for (const i of border) {
+    if (missing > 0) missing -= weights[i]!
+    else weights[i] = 0
+  }
 }
 
-/** An index below count, by weight; weights under minP do not take part. */
-function pick(weights: Float64Array, count: number, minP: number, uniform: number): number {
+/** An index, by weight; weights under minP do not take part. */
+function pick(weights: Float64Array, minP: number, uniform: number): number {
   let total = 0
   let last = 0
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; i < weights.length; i++) {
     if (weights[i]! < minP) weights[i] = 0
     else if (weights[i] !== 0) {
       total += weights[i]!
@@ -121,12 +145,6 @@ function pick(weights: Float64Array, count: number, minP: number, uniform: numbe
     if (left < 0) return i
   }
   return last // rounding may leave a remainder
-}
-
-function sum(values: Float32Array | Float64Array, of: (value: number) => number): number {
-  let total = 0
-  for (let i = 0; i < values.length; i++) total += of(values[i]!)
-  return total
 }
 
 function noChoice(logits: Float32Array): FacetError {

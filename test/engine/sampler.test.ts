@@ -87,8 +87,10 @@ describe('sampling', () => {
     fc.assert(
       fc.property(logitsOf, fc.double({ min: 0.01, max: 1, noNaN: true }), fc.nat(), (values, topP, seed) => {
         const id = createSampler({ topP, seed }, []).next(values.slice())
-        const total = values.reduce((sum, logit) => sum + Math.exp(logit), 0)
-        const above = values.reduce((sum, logit) => sum + (logit > values[id]! ? Math.exp(logit) : 0), 0)
+        const max = Math.max(...values)
+        const weights = Array.from(values, (logit) => Math.exp(logit - max))
+        const total = weights.reduce((sum, weight) => sum + weight, 0)
+        const above = weights.reduce((sum, weight) => sum + (weight > weights[id]! ? weight : 0), 0)
         // The tokens likelier than a kept one do not reach the mass yet.
         expect(above / total).toBeLessThan(topP + 1e-9)
       }),
