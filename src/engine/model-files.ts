@@ -85,7 +85,7 @@ export async function readEntry(
   const checks: Promise<void>[] = []
   let filled = 0
   let hashed = 0
-  for await (const piece of iterate(stream)) {
+  for await (const piece of iterate(stream, files, path)) {
     if (filled + piece.length > sizeBytes) {
       throw damaged(files, path, `is longer than the ${sizeBytes} bytes that the manifest says`)
     }
@@ -142,18 +142,27 @@ function allocate(path: string, sizeBytes: number): Uint8Array<ArrayBuffer> {
 }
 
 /** Not every browser's ReadableStream can be iterated. Leaving early cancels the stream. */
-async function* iterate(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+async function* iterate(
+  stream: ReadableStream<Uint8Array>,
+  files: ModelFiles,
+  path: string,
+): AsyncGenerator<Uint8Array, void> {
   const reader = stream.getReader()
-  let done = false
+  let open = true
   try {
     for (;;) {
-      const result = await reader.read()
-      done = result.done
-      if (result.done) return
-      yield result.value
+      const { done, value } = await reader.read()
+      open = !done
+      if (done) return
+      yield value
     }
+  } catch (cause) {
+    open = false
+    const why = cause instanceof Error ? cause.message : String(cause)
+    const message = `${path} in ${files.location} could not be read to its end (${why}); try again.`
+    throw new FacetError('io_failed', message, { field: path, cause })
   } finally {
-    if (!done) await reader.cancel()
+    if (open) await reader.cancel()
   }
 }
 

@@ -15,10 +15,21 @@ export interface GoldenPrompt {
   readonly greedy_text_int4: string
 }
 
-export const goldenPrompts: readonly GoldenPrompt[] = readJson('../golden/facet-tldr-24m.json').golden
+/** What the tiny fixtures hold. */
+export interface FixtureGolden {
+  readonly input_ids: number[]
+  readonly greedy_ids: number[]
+  /** All logits at the positions of logits_at. */
+  readonly logits: number[][]
+  readonly logits_at: number[]
+}
 
-// biome-ignore lint/suspicious/noExplicitAny: JSON whose shape its reader names
-export function readJson(path: string): any {
+export const goldenPrompts: readonly GoldenPrompt[] = readJson<{ golden: GoldenPrompt[] }>(
+  '../golden/facet-tldr-24m.json',
+).golden
+
+/** A JSON file of ours, whose shape the caller knows. */
+export function readJson<Shape>(path: string): Shape {
   return JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'))
 }
 

@@ -226,6 +226,21 @@ describe('a file of several chunks', () => {
     expect(sha256(read)).toBe(entry.sha256)
   })
 
+  it('that breaks off while it is read is told from a truncated one', async () => {
+    const files: ModelFiles = {
+      ...inMemory(new Map()),
+      open: async () =>
+        new ReadableStream({
+          start: (stream) => stream.enqueue(bytes.subarray(0, 10)),
+          pull: (stream) => stream.error(new TypeError('connection reset')),
+        }),
+    }
+    await expect(readEntry(files, entry, { verify: true })).rejects.toMatchObject({
+      code: 'io_failed',
+      message: 'big in memory could not be read to its end (connection reset); try again.',
+    })
+  })
+
   it('names the chunk that is corrupt', async () => {
     const wrong = bytes.slice()
     wrong[CHUNK_BYTES + 5]! ^= 4

@@ -11,11 +11,11 @@ import { filesFromDirectory } from '../../src/engine/node.ts'
 import { createOrtGraph } from '../../src/engine/ort.ts'
 import { configFrom } from '../../src/gemma/config.ts'
 import { parseManifest } from '../../src/gemma/manifest.ts'
-import { goldenPrompts, greedy, MODEL_DIRECTORY, readJson } from './golden.ts'
+import { type FixtureGolden, goldenPrompts, greedy, MODEL_DIRECTORY, readJson } from './golden.ts'
 
 describe.each(['gemma-mqa', 'gemma-mha'])('onnxruntime-web on %s, converted without quantization', (name) => {
-  const golden = readJson(`../fixtures/${name}/golden.json`)
-  const input: number[] = golden.input_ids
+  const golden = readJson<FixtureGolden>(`../fixtures/${name}/golden.json`)
+  const input = golden.input_ids
   let directory: string
   let graph: Graph
 
@@ -39,9 +39,9 @@ describe.each(['gemma-mqa', 'gemma-mha'])('onnxruntime-web on %s, converted with
 
   const expectGolden = (logits: Float32Array, first: number): void => {
     const { vocabSize } = graph.config
-    for (const [i, position] of (golden.logits_at as number[]).entries()) {
+    for (const [i, position] of golden.logits_at.entries()) {
       if (position < first) continue
-      const expected: number[] = golden.logits[i]
+      const expected = golden.logits[i]!
       const at = (position - first) * vocabSize
       const worst = Math.max(...expected.map((logit, id) => Math.abs(logits[at + id]! - logit)))
       expect(worst).toBeLessThan(1e-3)

@@ -9,7 +9,7 @@ import { filesFromDirectory } from '../../src/engine/node.ts'
 import { createReference } from '../../src/engine/reference.ts'
 import { dequantizedWeights } from '../../src/engine/tensors.ts'
 import { configFrom } from '../../src/gemma/config.ts'
-import { goldenPrompts, greedy, MODEL_DIRECTORY, readJson } from './golden.ts'
+import { type FixtureGolden, goldenPrompts, greedy, MODEL_DIRECTORY, readJson } from './golden.ts'
 
 async function fixture(name: string): Promise<Graph> {
   const at = `../fixtures/${name}`
@@ -19,15 +19,15 @@ async function fixture(name: string): Promise<Graph> {
 }
 
 describe.each(['gemma-mqa', 'gemma-mha', 'gemma2', 'gemma3'])('the reference on %s', (name) => {
-  const golden = readJson(`../fixtures/${name}/golden.json`)
-  const input: number[] = golden.input_ids
+  const golden = readJson<FixtureGolden>(`../fixtures/${name}/golden.json`)
+  const input = golden.input_ids
 
   it("gives transformers' logits within 1e-3", async () => {
     const graph = await fixture(name)
     const { vocabSize } = graph.config
     const [logits] = await graph.step([{ cache: graph.open(64), tokens: input, logits: input.length }])
-    for (const [i, position] of (golden.logits_at as number[]).entries()) {
-      const expected: number[] = golden.logits[i]
+    for (const [i, position] of golden.logits_at.entries()) {
+      const expected = golden.logits[i]!
       expect(expected).toHaveLength(vocabSize)
       const worst = Math.max(
         ...expected.map((logit, id) => Math.abs(logits![position * vocabSize + id]! - logit)),
