@@ -1,5 +1,5 @@
 /** A real Chromium from npm, with the libraries and fonts a bare machine lacks. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -55,12 +55,22 @@ async function unpack(folder: string): Promise<string> {
   }
 }
 
-/** NSS and expat come with the package, built for AWS Lambda; they run on any glibc from 2.34 on. */
+/**
+ * NSS and expat come with the package, built for AWS Lambda; they run on any glibc from 2.34 on. So
+ * does a font, for machines that have none: without one a page has no text.
+ */
 function surroundings(folder: string): Record<string, string> {
   const own = process.env.LD_LIBRARY_PATH
-  const libraries = [join(folder, 'al2023', 'lib'), ...(own ? [own] : [])].join(':')
-  const fonts = existsSync('/etc/fonts/fonts.conf') ? {} : { FONTCONFIG_PATH: join(folder, 'fonts') }
-  return { LD_LIBRARY_PATH: libraries, ...fonts }
+  const fonts = join(folder, 'fonts.conf')
+  writeFileSync(
+    fonts,
+    `<fontconfig><include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+<dir>${join(folder, 'fonts')}</dir><cachedir>${join(folder, 'font-cache')}</cachedir></fontconfig>`,
+  )
+  return {
+    LD_LIBRARY_PATH: [join(folder, 'al2023', 'lib'), ...(own ? [own] : [])].join(':'),
+    FONTCONFIG_FILE: fonts,
+  }
 }
 
 function stringsOf(env: NodeJS.ProcessEnv): Record<string, string> {

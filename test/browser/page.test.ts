@@ -265,8 +265,10 @@ describe('the page on a phone', () => {
     ).toBeGreaterThanOrEqual(16)
     // As when the keyboard opens.
     await page.setViewportSize({ width: 320, height: 300 })
-    const box = (await question.boundingBox())!
-    expect(box.y + box.height).toBeLessThanOrEqual(300)
+    await page.waitForFunction(() => {
+      const { top, bottom } = document.querySelector('#composer')!.getBoundingClientRect()
+      return top >= 0 && bottom <= 300
+    })
     // Fingers need about 44 pixels.
     for (const button of await page.getByRole('button').all()) {
       if (!(await button.isVisible())) continue

@@ -187,7 +187,9 @@ question.addEventListener('keydown', (event) => {
   submit()
 })
 document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape') running?.abort()
+  // With the settings open, Escape closes them.
+  const settingsOpen = element('settings', HTMLFormElement).matches(':popover-open')
+  if (event.key === 'Escape' && !settingsOpen) running?.abort()
 })
 stop.addEventListener('click', () => {
   running?.abort()
