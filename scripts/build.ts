@@ -1,7 +1,8 @@
-/** Builds what the repository does not hold: the page as one string of HTML, then dist/ for installs. */
+/** Builds what the repository does not hold: the kernels, the page as one string of HTML, then dist/ for installs. */
 import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
+import { buildKernels } from './kernels.ts'
 
 const root = new URL('../', import.meta.url)
 const page = new URL('src/edge/page/', root)
@@ -30,6 +31,7 @@ const source = `/** Made by scripts/build.ts from this folder. */\nexport const 
 // Left alone when nothing changed: tests that import it may be running.
 if (!existsSync(generated) || readFileSync(generated, 'utf8') !== source) writeFileSync(generated, source)
 
+await buildKernels()
 rmSync(new URL('dist', root), { recursive: true, force: true })
 execFileSync(new URL('node_modules/.bin/tsc', root).pathname, ['-p', 'tsconfig.build.json'], {
   cwd: root,

@@ -25,7 +25,7 @@ const PAGE = { folder: 'edge/page/', may: ['index'] }
 
 /** Packages each room may import; anything else is a mistake. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  gemma: ['@bufbuild/protobuf', '@huggingface/tokenizers', 'valibot'],
+  gemma: ['@bufbuild/protobuf', 'valibot'],
   engine: ['onnxruntime-web'],
   edge: ['hono', '@hono/node-server', 'valibot'],
   convert: ['valibot'],
@@ -33,10 +33,11 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Files outside convert/ and cli/ that may use Node. */
-const NODE_FILES = /^(convert|cli)\/|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$/
+const NODE_FILES =
+  /^(convert|cli)\/|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
 
 const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
-  .filter((file) => file.endsWith('.ts'))
+  .filter((file) => file.endsWith('.ts') && !file.includes('assembly'))
   .map((file) => file.split('\\').join('/'))
 
 const IMPORT = /(?:from|import)\s*\(?\s*'([^']+)'/g

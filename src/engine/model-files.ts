@@ -68,49 +68,74 @@ export interface ReadOptions {
   readonly onBytes?: (count: number) => void
 }
 
+/** Part of a file, checked; the bytes are overwritten by the next chunk. */
+export interface Chunk {
+  /** Position in the file. */
+  readonly start: number
+  readonly bytes: Uint8Array<ArrayBuffer>
+}
+
 /**
- * Reads a file of the manifest into one buffer; a chunk is hashed as soon as it is whole.
+ * Reads a file of the manifest chunk by chunk through one buffer. A chunk is hashed while the caller
+ * works on it, and found wrong before the next one is handed out or the loop ends.
  *
  * @throws FacetError invalid_model (missing, truncated or too long), checksum_mismatch (file and range named)
+ */
+export async function* readChunks(
+  files: ModelFiles,
+  entry: FileEntry,
+  { verify, onBytes }: ReadOptions,
+): AsyncGenerator<Chunk, void> {
+  const { path, sizeBytes } = entry
+  const stream = await files.open(path)
+  if (!stream) throw damaged(files, path, 'is missing')
+  const chunk = allocate(path, Math.min(CHUNK_BYTES, sizeBytes))
+  let read = 0
+  let filled = 0
+  for await (const piece of iterate(stream, files, path)) {
+    read += piece.length
+    if (read > sizeBytes) {
+      throw damaged(files, path, `is longer than the ${sizeBytes} bytes that the manifest says`)
+    }
+    onBytes?.(piece.length)
+    for (let at = 0; at < piece.length; ) {
+      const part = piece.subarray(at, at + chunk.length - filled)
+      chunk.set(part, filled)
+      filled += part.length
+      at += part.length
+      const end = read - piece.length + at
+      if (filled < chunk.length && end < sizeBytes) continue
+      const bytes = chunk.subarray(0, filled)
+      const check = verify ? checkChunk(files, entry, bytes, end - filled) : undefined
+      check?.catch(() => {}) // awaited below, once the caller has done its part
+      yield { start: end - filled, bytes }
+      await check
+      filled = 0
+    }
+  }
+  if (read < sizeBytes) throw damaged(files, path, `is truncated: ${read} of ${sizeBytes} bytes are there`)
+}
+
+/**
+ * Reads a whole file of the manifest into one buffer.
+ *
+ * @throws FacetError as readChunks, and out_of_memory
  */
 export async function readEntry(
   files: ModelFiles,
   entry: FileEntry,
-  { verify, onBytes }: ReadOptions,
+  options: ReadOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const { path, sizeBytes } = entry
-  const stream = await files.open(path)
-  if (!stream) throw damaged(files, path, 'is missing')
-  const bytes = allocate(path, sizeBytes)
-  const checks: Promise<void>[] = []
-  let filled = 0
-  let hashed = 0
-  for await (const piece of iterate(stream, files, path)) {
-    if (filled + piece.length > sizeBytes) {
-      throw damaged(files, path, `is longer than the ${sizeBytes} bytes that the manifest says`)
-    }
-    bytes.set(piece, filled)
-    filled += piece.length
-    onBytes?.(piece.length)
-    while (verify && hashed < filled && (filled === sizeBytes || filled - hashed >= CHUNK_BYTES)) {
-      const range = { start: hashed, end: Math.min(hashed + CHUNK_BYTES, sizeBytes) }
-      hashed = range.end
-      const check = checkChunk(files, entry, bytes, range)
-      check.catch(() => {}) // reported below, once all bytes are there
-      checks.push(check)
-    }
-  }
-  if (filled < sizeBytes)
-    throw damaged(files, path, `is truncated: ${filled} of ${sizeBytes} bytes are there`)
-  await Promise.all(checks)
-  return bytes
+  const whole = allocate(entry.path, entry.sizeBytes)
+  for await (const { start, bytes } of readChunks(files, entry, options)) whole.set(bytes, start)
+  return whole
 }
 
 async function checkChunk(
   files: ModelFiles,
   entry: FileEntry,
   bytes: Uint8Array<ArrayBuffer>,
-  { start, end }: ByteRange,
+  start: number,
 ): Promise<void> {
   if (!globalThis.crypto?.subtle) {
     throw new FacetError(
@@ -119,12 +144,12 @@ async function checkChunk(
       { field: 'verify' },
     )
   }
-  const digest = await crypto.subtle.digest('SHA-256', bytes.subarray(start, end))
+  const digest = await crypto.subtle.digest('SHA-256', bytes)
   const sum = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
   if (sum === entry.chunks[start / CHUNK_BYTES]) return
   throw new FacetError(
     'checksum_mismatch',
-    `${entry.path} in ${files.location} is corrupt between bytes ${start} and ${end}; download or convert the model again.`,
+    `${entry.path} in ${files.location} is corrupt between bytes ${start} and ${start + bytes.length}; download or convert the model again.`,
     { field: entry.path },
   )
 }

@@ -1,0 +1,3 @@
+/** What the kernels' module exports: addresses in, nothing allocated, everything laid out by layout.ts. */
+export { command, runLayer, embed, finish, head, serve } from './model'
+export { packCodes, packScales } from './pack'

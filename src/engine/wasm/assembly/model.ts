@@ -1,0 +1,359 @@
+/** One pass of new tokens through the model, in phases that all threads walk together. */
+import { announce, awaitChange, Barrier, meet } from './barrier'
+import {
+  attendChunk, CHUNK, finishPartial, Heads, mergePartial, partialFloats, sideBytes, storeVector,
+} from './attention'
+import { gelu4, softcap4 } from './math'
+import { Activations, Matrix, multiply } from './matmul'
+import { add, rmsNorm } from './norm'
+import { gatherRow } from './pack'
+import { clearPadding, quantizeBlock } from './quantize'
+import { rotate } from './rope'
+
+/** One decoder layer. Addresses; 0 where this Gemma has no such norm. */
+@unmanaged
+export class Layer {
+  inputNorm: usize
+  queryNorm: usize
+  keyNorm: usize
+  /** Gemma 1: before the MLP. Gemma 2 and 3: after attention. */
+  postAttentionNorm: usize
+  preFeedforwardNorm: usize
+  postFeedforwardNorm: usize
+  qkv: Matrix
+  output: Matrix
+  gate: Matrix
+  up: Matrix
+  down: Matrix
+  /** Positions seen; 0 for all. */
+  window: u32
+  /** Which table of rotary angles. */
+  rope: u32
+}
+
+/** What stays the same from step to step. */
+@unmanaged
+export class Model {
+  hidden: u32
+  intermediate: u32
+  layers: u32
+  threads: u32
+  epsilon: f32
+  embeddingScale: f32
+  /** 0: none. */
+  logitCap: f32
+  /** 4 or 1 bytes a cached value. */
+  cacheBytes: u32
+  embedding: Matrix
+  finalNorm: usize
+  layerTable: usize
+  heads: Heads
+  /** Bytes of one layer within a page. */
+  layerBytes: usize
+  pages: usize
+  barrier: Barrier
+}
+
+/** One step: `tokens` new tokens of any number of sequences. (tokens, n) buffers are float32. */
+@unmanaged
+export class Job {
+  tokens: u32
+  /** Rows of logits wanted. */
+  rows: u32
+  /** u32 (tokens) each. */
+  ids: usize
+  positions: usize
+  /** Address of each token's page table, u32 (tokens). */
+  tables: usize
+  /** u32 (rows): the tokens whose logits are wanted. */
+  wanted: usize
+  /** (ropes, tokens, head_dim): cosines and sines. */
+  angles: usize
+  /** The residual stream (tokens, hidden). */
+  x: usize
+  /** What attention or MLP adds to it (tokens, hidden). */
+  delta: usize
+  /** (tokens, (heads + 2 kv_heads) head_dim). */
+  qkv: usize
+  normed: Activations
+  attended: Activations
+  gated: Activations
+  /** Partials of attention: (tokens * chunks, heads, head_dim + 4). */
+  partials: usize
+  /** Each thread's own scratch: scratchBytes apart. */
+  scratch: usize
+  scratchBytes: usize
+  /** (rows, vocabulary). */
+  logits: usize
+  /** Counts up with every order to the threads. */
+  orders: i32
+  /** Which order: an `Order`. */
+  order: i32
+  first: u32
+}
+
+export const RUN: i32 = 1
+export const HEAD: i32 = 2
+export const QUIT: i32 = 3
+
+// @ts-ignore: decorator
+@inline
+function layerAt(m: Model, index: u32): Layer {
+  return changetype<Layer>(m.layerTable + <usize>index * offsetof<Layer>())
+}
+
+/** This thread's share of `count` things, in steps of `unit`. */
+// @ts-ignore: decorator
+@inline
+function share(count: u32, unit: u32, thread: u32, threads: u32): u32 {
+  return <u32>((<u64>(count / unit) * thread) / threads) * unit
+}
+
+/** x = embedding rows, scaled. */
+export function embed(m: Model, j: Job, thread: u32): bool {
+  for (let t = thread; t < j.tokens; t += m.threads) {
+    gatherRow(m.embedding, load<u32>(j.ids + (t << 2)), j.x + (<usize>t * m.hidden << 2), m.embeddingScale)
+  }
+  return meet(m.barrier, m.threads)
+}
+
+/** x += norm(delta), then normed = 8-bit norm(x). `after` 0: delta joins as it is; `delta` 0: nothing joins. */
+function residualAndNorm(m: Model, j: Job, delta: usize, after: usize, weight: usize, thread: u32): void {
+  const bytes = <usize>m.hidden << 2
+  const normed = j.scratch + <usize>thread * j.scratchBytes
+  for (let t = thread; t < j.tokens; t += m.threads) {
+    const x = j.x + <usize>t * bytes
+    if (delta) {
+      const d = delta + <usize>t * bytes
+      if (after) rmsNorm(d, after, d, m.hidden, m.epsilon)
+      add(x, d, m.hidden)
+    }
+    rmsNorm(x, weight, normed, m.hidden, m.epsilon)
+    for (let b: u32 = 0; b < m.hidden >> 5; b++) quantizeBlock(normed + (b << 7), j.normed, t, b)
+  }
+  if (thread == 0) for (let b: u32 = 0; b < m.hidden >> 5; b++) clearPadding(j.normed, b)
+}
+
+/** y = W @ activations, this thread's rows. */
+// @ts-ignore: decorator
+@inline
+function project(m: Model, w: Matrix, a: Activations, y: usize, thread: u32): void {
+  const groups = w.rows >> 2
+  multiply(w, a, y, <usize>w.rows << 2, share(groups, 4, thread, m.threads), share(groups, 4, thread + 1, m.threads))
+}
+
+/** Rotates queries and keys, normalizes them first where Gemma 3 does, and caches keys and values. */
+function cacheKeys<T>(m: Model, j: Job, layer: Layer, h: Heads, thread: u32): void {
+  const headBytes = <usize>h.headDim << 2
+  const all = h.heads + 2 * h.kvHeads
+  for (let t = thread; t < j.tokens; t += m.threads) {
+    const q = j.qkv + <usize>t * all * headBytes
+    const angles = j.angles + <usize>(layer.rope * j.tokens + t) * headBytes
+    const position = load<u32>(j.positions + (t << 2))
+    const table = <usize>load<u32>(j.tables + (t << 2))
+    for (let head: u32 = 0; head < h.heads + h.kvHeads; head++) {
+      const x = q + head * headBytes
+      const norm = head < h.heads ? layer.queryNorm : layer.keyNorm
+      if (norm) rmsNorm(x, norm, x, h.headDim, m.epsilon)
+      rotate(x, angles, h.headDim)
+    }
+    for (let kvHead: u32 = 0; kvHead < h.kvHeads; kvHead++) {
+      const k = q + (h.heads + kvHead) * headBytes
+      storeVector<T>(h, table, position, kvHead, 0, k)
+      storeVector<T>(h, table, position, kvHead, 1, k + h.kvHeads * headBytes)
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function firstSeen(layer: Layer, position: u32): u32 {
+  return layer.window && position + 1 > layer.window ? position + 1 - layer.window : 0
+}
+
+// @ts-ignore: decorator
+@inline
+function chunksOf(layer: Layer, position: u32): u32 {
+  return position / CHUNK - firstSeen(layer, position) / CHUNK + 1
+}
+
+/** Chunk c (counted from the first seen) of token t into `partials`. */
+function attendPart<T>(j: Job, layer: Layer, h: Heads, t: u32, c: u32, scratch: usize, partials: usize): void {
+  const position = load<u32>(j.positions + (t << 2))
+  const start = firstSeen(layer, position)
+  const chunk = start / CHUNK + c
+  const q = j.qkv + (<usize>t * (h.heads + 2 * h.kvHeads) * h.headDim << 2)
+  const from = max(start, chunk * CHUNK), to = min(position + 1, (chunk + 1) * CHUNK)
+  attendChunk<T>(h, q, load<u32>(j.tables + (t << 2)), from, to, scratch, partials)
+}
+
+function quantizeHead(j: Job, h: Heads, t: u32, head: u32, x: usize): void {
+  const blocks = h.headDim >> 5
+  for (let b: u32 = 0; b < blocks; b++) quantizeBlock(x + (b << 7), j.attended, t, head * blocks + b)
+}
+
+/** Many tokens: a thread takes whole tokens. Few: threads share one token's chunks, then its heads. */
+function attend<T>(m: Model, j: Job, layer: Layer, h: Heads, thread: u32): bool {
+  const stride = partialFloats(h) << 2
+  const all = stride * h.heads
+  const scratch = j.scratch + <usize>thread * j.scratchBytes
+  if (j.tokens >= 2 * m.threads || m.threads == 1) {
+    const sum = scratch + CHUNK * 16, next = sum + all
+    for (let t = thread; t < j.tokens; t += m.threads) {
+      const chunks = chunksOf(layer, load<u32>(j.positions + (t << 2)))
+      for (let c: u32 = 0; c < chunks; c++) {
+        attendPart<T>(j, layer, h, t, c, scratch, c == 0 ? sum : next)
+        if (c > 0) for (let head: u32 = 0; head < h.heads; head++) mergePartial(h, sum + head * stride, next + head * stride)
+      }
+      for (let head: u32 = 0; head < h.heads; head++) {
+        finishPartial(h, sum + head * stride)
+        quantizeHead(j, h, t, head, sum + head * stride)
+      }
+    }
+  } else {
+    let task: u32 = 0
+    for (let t: u32 = 0; t < j.tokens; t++) {
+      const chunks = chunksOf(layer, load<u32>(j.positions + (t << 2)))
+      for (let c: u32 = 0; c < chunks; c++, task++) {
+        if (task % m.threads == thread) attendPart<T>(j, layer, h, t, c, scratch, j.partials + task * all)
+      }
+    }
+    if (!meet(m.barrier, m.threads)) return false
+    task = 0
+    for (let t: u32 = 0; t < j.tokens; t++) {
+      const chunks = chunksOf(layer, load<u32>(j.positions + (t << 2)))
+      for (let head = thread; head < h.heads; head += m.threads) {
+        const sum = j.partials + task * all + head * stride
+        for (let c: u32 = 1; c < chunks; c++) mergePartial(h, sum, sum + c * all)
+        finishPartial(h, sum)
+        quantizeHead(j, h, t, head, sum)
+      }
+      task += chunks
+    }
+  }
+  if (thread == 0) for (let b: u32 = 0; b < h.heads * h.headDim >> 5; b++) clearPadding(j.attended, b)
+  return true
+}
+
+/** gated = 8-bit gelu(gate) * up, 32 columns at a time: what a thread multiplies it also quantizes. */
+function feedForward(m: Model, j: Job, layer: Layer, thread: u32): void {
+  const units = m.intermediate >> 5
+  const gate = j.scratch + <usize>thread * j.scratchBytes, up = gate + (<usize>j.tokens << 7)
+  const last = share(units, 1, thread + 1, m.threads)
+  for (let unit = share(units, 1, thread, m.threads); unit < last; unit++) {
+    const back = <usize>unit << 7
+    multiply(layer.gate, j.normed, gate - back, 128, unit << 3, (unit << 3) + 8)
+    multiply(layer.up, j.normed, up - back, 128, unit << 3, (unit << 3) + 8)
+    for (let t: u32 = 0; t < j.tokens; t++) {
+      const at = gate + (t << 7), other = up + (t << 7)
+      for (let i: usize = 0; i < 128; i += 16) v128.store(at + i, f32x4.mul(gelu4(v128.load(at + i)), v128.load(other + i)))
+      quantizeBlock(at, j.gated, t, unit)
+    }
+    clearPadding(j.gated, unit)
+  }
+}
+
+function layerOf<T>(m: Model, j: Job, index: u32, thread: u32): bool {
+  const layer = layerAt(m, index)
+  // Each thread's copy of what differs by layer: the address of its part of a page.
+  const h = changetype<Heads>(j.scratch + <usize>(thread + 1) * j.scratchBytes - offsetof<Heads>())
+  memory.copy(changetype<usize>(h), changetype<usize>(m.heads), offsetof<Heads>())
+  h.base = m.pages + <usize>index * m.layerBytes
+
+  const before: usize = index == 0 ? 0 : layerAt(m, index - 1).postFeedforwardNorm
+  residualAndNorm(m, j, index == 0 ? 0 : j.delta, before, layer.inputNorm, thread)
+  if (!meet(m.barrier, m.threads)) return false
+  project(m, layer.qkv, j.normed, j.qkv, thread)
+  if (!meet(m.barrier, m.threads)) return false
+  cacheKeys<T>(m, j, layer, h, thread)
+  if (!meet(m.barrier, m.threads)) return false
+  if (!attend<T>(m, j, layer, h, thread)) return false
+  if (!meet(m.barrier, m.threads)) return false
+  project(m, layer.output, j.attended, j.delta, thread)
+  if (!meet(m.barrier, m.threads)) return false
+  if (layer.preFeedforwardNorm) residualAndNorm(m, j, j.delta, layer.postAttentionNorm, layer.preFeedforwardNorm, thread)
+  else residualAndNorm(m, j, j.delta, 0, layer.postAttentionNorm, thread)
+  if (!meet(m.barrier, m.threads)) return false
+  feedForward(m, j, layer, thread)
+  if (!meet(m.barrier, m.threads)) return false
+  project(m, layer.down, j.gated, j.delta, thread)
+  return meet(m.barrier, m.threads)
+}
+
+/** Layer `index` for all tokens of the job. False when a thread was lost. */
+export function runLayer(m: Model, j: Job, index: u32, thread: u32): bool {
+  return m.cacheBytes == 1 ? layerOf<i8>(m, j, index, thread) : layerOf<f32>(m, j, index, thread)
+}
+
+/** After the last layer: the wanted tokens, normalized, become rows 0 .. of `normed`. */
+export function finish(m: Model, j: Job, thread: u32): bool {
+  if (thread == 0) {
+    const bytes = <usize>m.hidden << 2
+    const after = layerAt(m, m.layers - 1).postFeedforwardNorm
+    for (let row: u32 = 0; row < j.rows; row++) {
+      const t = load<u32>(j.wanted + (row << 2))
+      const x = j.x + <usize>t * bytes, d = j.delta + <usize>t * bytes
+      if (after) rmsNorm(d, after, d, m.hidden, m.epsilon)
+      add(x, d, m.hidden)
+      // Rows are wanted in rising order, so row <= t: nothing still needed is overwritten.
+      rmsNorm(x, m.finalNorm, j.x + row * bytes, m.hidden, m.epsilon)
+    }
+  }
+  return meet(m.barrier, m.threads)
+}
+
+/** logits (count, vocabulary) of rows first .. first + count, with `normed.tokens` = count. */
+export function head(m: Model, j: Job, thread: u32): bool {
+  const count = j.normed.tokens
+  if (thread == 0) {
+    for (let row: u32 = 0; row < count; row++) {
+      const x = j.x + (<usize>(j.first + row) * m.hidden << 2)
+      for (let b: u32 = 0; b < m.hidden >> 5; b++) quantizeBlock(x + (b << 7), j.normed, row, b)
+    }
+    for (let b: u32 = 0; b < m.hidden >> 5; b++) clearPadding(j.normed, b)
+  }
+  if (!meet(m.barrier, m.threads)) return false
+  project(m, m.embedding, j.normed, j.logits, thread)
+  if (m.logitCap > 0) {
+    const groups = m.embedding.rows >> 2
+    const from = share(groups, 4, thread, m.threads), to = share(groups, 4, thread + 1, m.threads)
+    for (let row: u32 = 0; row < count; row++) {
+      for (let g = from; g < to; g++) {
+        const at = j.logits + ((<usize>row * m.embedding.rows + (g << 2)) << 2)
+        v128.store(at, softcap4(v128.load(at), m.logitCap))
+      }
+    }
+  }
+  return meet(m.barrier, m.threads)
+}
+
+/** What `order` says, on this thread. */
+function obey(m: Model, j: Job, order: i32, thread: u32): bool {
+  if (order == HEAD) return head(m, j, thread)
+  if (!embed(m, j, thread)) return false
+  for (let i: u32 = 0; i < m.layers; i++) if (!runLayer(m, j, i, thread)) return false
+  return finish(m, j, thread)
+}
+
+/** The first thread: gives the order and does its part. False when a thread was lost. */
+export function command(m: Model, j: Job, order: i32): bool {
+  j.order = order
+  if (ASC_FEATURE_THREADS && m.threads > 1) announce(changetype<usize>(j) + offsetof<Job>('orders'), m.barrier)
+  return order == QUIT ? true : obey(m, j, order, 0)
+}
+
+/** The other threads: obey until told to quit. */
+export function serve(m: Model, j: Job, thread: u32): void {
+  if (!ASC_FEATURE_THREADS) return
+  const orders = changetype<usize>(j) + offsetof<Job>('orders')
+  let seen: i32 = 0
+  while (awaitChange(orders, seen, m.barrier, false)) {
+    seen++
+    if (j.order == QUIT || !obey(m, j, j.order, thread)) return
+  }
+}
+
+/** Bytes of one layer within a page, for a cache of this many bytes a value. */
+export function layerPageBytes(h: Heads, cacheBytes: u32): usize {
+  return 2 * (cacheBytes == 1 ? sideBytes<i8>(h) : sideBytes<f32>(h))
+}

@@ -1,0 +1,307 @@
+/** Gemma on our own WebAssembly kernels: the CPU path. */
+import { FacetError } from '../../errors.ts'
+import type { GemmaConfig } from '../../gemma/config.ts'
+import type { Manifest } from '../../gemma/manifest.ts'
+import type { Graph, KvCache, Slice } from '../graph.ts'
+import type { ModelFiles } from '../model-files.ts'
+import { turn } from '../turn.ts'
+import { fillAngles } from './angles.ts'
+import { type Build, chooseBuild, compileKernels, instantiate, type Kernels, ORDER } from './kernels.ts'
+import { type Layout, LOGIT_ROWS, PAGE, PASS_TOKENS, planLayout } from './layout.ts'
+import { loadWeights, quantizedBits, STAGING_BYTES } from './load.ts'
+import { LinearMemory, writeActivations, writeModel } from './memory.ts'
+import { PagePool } from './page-pool.ts'
+import { PagedKvCache } from './paged-cache.ts'
+import { startThreads, type ThreadSpawner, type Threads } from './threads.ts'
+
+export interface WasmOptions {
+  readonly files: ModelFiles
+  readonly manifest: Manifest
+  readonly config: GemmaConfig
+  /** The bytes of model.onnx. */
+  readonly graph: Uint8Array
+  /** Sequences that may be open at the same time, and positions of each. */
+  readonly sequences: number
+  readonly contextTokens: number
+  readonly verify: boolean
+  readonly onBytes?: (count: number) => void
+  /** Starts a thread that shares memory; left out: everything runs here. */
+  readonly spawn?: ThreadSpawner
+  /** Threads that compute, this one included. Default: the machine's cores, at most 8. */
+  readonly threads?: number
+  /** Keys and values in 8 bits instead of float32. */
+  readonly cacheBits?: 8 | 32
+  /** Which build of the kernels. Default: the best this machine runs. */
+  readonly build?: Build
+}
+
+/**
+ * Plans the memory, allocates it once, streams the weights into it and starts the threads.
+ *
+ * @throws FacetError unsupported, out_of_memory (with the plan's figures), invalid_model, checksum_mismatch
+ */
+export async function createWasmGraph(options: WasmOptions): Promise<Graph> {
+  const { config, sequences, contextTokens } = options
+  const build = options.build ?? chooseBuild(options.spawn !== undefined)
+  const threads = build === 'threads' ? threadCount(options.threads) : 1
+  const cacheBytes = options.cacheBits === 8 ? 1 : 4
+  const bits = quantizedBits(options.graph, config)
+  const layout = planLayout(config, {
+    threads,
+    sequences,
+    positions: sequences * Math.ceil(contextTokens / PAGE) * PAGE,
+    cacheBytes,
+    bits: (name) => bits.get(name)!,
+    stagingBytes: STAGING_BYTES,
+  })
+  const memory = new LinearMemory(allocate(layout, build))
+  const module = await compileKernels(build)
+  const kernels = instantiate(module, memory.memory)
+  writeModel(memory, layout, config, { threads, cacheBytes })
+  await loadWeights({ ...options, layout, memory, kernels })
+  const workers = await startThreads({ count: threads - 1, spawn: options.spawn, module, memory, layout })
+  return new WasmGraph({ config, layout, memory, kernels, workers, sequences, build, threads })
+}
+
+interface Parts {
+  readonly config: GemmaConfig
+  readonly layout: Layout
+  readonly memory: LinearMemory
+  readonly kernels: Kernels
+  readonly workers: Threads
+  readonly sequences: number
+  readonly build: Build
+  readonly threads: number
+}
+
+/** Tokens of one slice that go into one pass. */
+interface Part {
+  readonly cache: PagedKvCache
+  readonly tokens: readonly number[]
+  /** Of how many of the last positions logits are wanted. */
+  readonly logits: number
+  /** Where they go. */
+  readonly out: Float32Array
+  /** Rows of `out` before these. */
+  readonly row: number
+}
+
+class WasmGraph implements Graph {
+  readonly config: GemmaConfig
+  readonly name: string
+  readonly #parts: Parts
+  readonly #pool: PagePool
+  /** Page tables that no open cache uses. */
+  readonly #tables: number[]
+  #closed = false
+
+  constructor(parts: Parts) {
+    this.config = parts.config
+    this.name = `wasm ${parts.build === 'threads' ? `(${parts.threads} threads)` : `(${parts.build})`}`
+    this.#parts = parts
+    this.#pool = new PagePool(parts.layout.pageCount)
+    this.#tables = Array.from({ length: parts.sequences }, (_, i) => i)
+  }
+
+  open(capacity: number): KvCache {
+    this.#check()
+    const { layout, memory, config } = this.#parts
+    if (!Number.isInteger(capacity) || capacity < 1 || capacity > config.contextTokens) {
+      throw misuse(`a cache of ${capacity} tokens was asked for`)
+    }
+    const index = this.#tables.pop()
+    if (index === undefined) throw misuse('more caches are open than were planned')
+    try {
+      this.#pool.reserve(Math.ceil(capacity / PAGE))
+    } catch (error) {
+      this.#tables.push(index)
+      throw error
+    }
+    const offset = layout.pageTables + index * layout.tableBytes
+    const pageAt = (page: number): number => layout.pages + page * layout.pageBytes
+    return new PagedKvCache(
+      this.#pool,
+      {
+        table: new Uint32Array(memory.memory.buffer, offset, layout.tableBytes / 4),
+        copyPage: (from, to) => {
+          memory.u8.copyWithin(pageAt(to), pageAt(from), pageAt(from) + layout.pageBytes)
+        },
+        release: () => this.#tables.push(index),
+      },
+      capacity,
+    )
+  }
+
+  async step(batch: readonly Slice[]): Promise<Float32Array[]> {
+    this.#check()
+    const slices = checked(batch, this.config)
+    const outputs = slices.map(({ logits = 1 }) => new Float32Array(logits * this.config.vocabSize))
+    for (const pass of passes(slices, outputs)) await this.#pass(pass)
+    return outputs
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    const { kernels, layout, workers } = this.#parts
+    kernels.command(layout.model, layout.job, ORDER.quit)
+    await workers.end()
+  }
+
+  #check(): void {
+    if (this.#closed) throw new FacetError('unavailable', 'The model has been closed; load it again.')
+    this.#parts.workers.check()
+  }
+
+  /** Up to PASS_TOKENS tokens of any number of sequences through all layers. */
+  async #pass(pass: readonly Part[]): Promise<void> {
+    const { layout, memory, config } = this.#parts
+    for (const { cache, tokens } of pass) cache.extend(tokens.length)
+    let t = 0
+    let rows = 0
+    const total = pass.reduce((sum, { tokens }) => sum + tokens.length, 0)
+    for (const { cache, tokens, logits } of pass) {
+      for (const [i, id] of tokens.entries()) {
+        memory.u32[layout.ids / 4 + t] = id
+        memory.u32[layout.positions / 4 + t] = cache.length + i
+        memory.u32[layout.tables / 4 + t] = cache.tableOffset
+        fillAngles(memory, layout, config, t, total, cache.length + i)
+        if (tokens.length - i <= logits) memory.u32[layout.wanted / 4 + rows++] = t
+        t++
+      }
+    }
+    memory.struct(layout.job, [total, rows])
+    for (const buffer of [layout.normed, layout.attended, layout.gated])
+      writeActivations(memory, buffer, total)
+    await this.#run()
+    for (const { cache, tokens } of pass) cache.advance(tokens)
+    this.#logits(pass, rows)
+  }
+
+  /** All layers: on all threads at once, or here with a turn of the event loop between layers. */
+  async #run(): Promise<void> {
+    const { kernels, layout, config, threads } = this.#parts
+    const { model, job } = layout
+    if (threads > 1) {
+      this.#expect(kernels.command(model, job, ORDER.run))
+      return
+    }
+    this.#expect(kernels.embed(model, job, 0))
+    for (let layer = 0; layer < config.layers.length; layer++) {
+      this.#expect(kernels.runLayer(model, job, layer, 0))
+      if (layer % LAYERS_A_TURN === LAYERS_A_TURN - 1) await turn()
+      if (this.#closed) throw new FacetError('unavailable', 'The model was closed during a step.')
+    }
+    this.#expect(kernels.finish(model, job, 0))
+  }
+
+  /** Logits of all wanted rows, LOGIT_ROWS at a time, to where they belong. */
+  #logits(pass: readonly Part[], rows: number): void {
+    const { kernels, layout, memory, config } = this.#parts
+    const targets = pass.flatMap(({ logits, out, row }) =>
+      Array.from({ length: logits }, (_, i) => ({ out, row: row + i })),
+    )
+    const { vocabSize } = config
+    for (let first = 0; first < rows; first += LOGIT_ROWS) {
+      const count = Math.min(LOGIT_ROWS, rows - first)
+      memory.u32[layout.job / 4 + JOB_FIRST] = first
+      writeActivations(memory, layout.normed, count)
+      this.#expect(kernels.command(layout.model, layout.job, ORDER.head))
+      for (let i = 0; i < count; i++) {
+        const { out, row } = targets[first + i]!
+        const at = layout.logits / 4 + i * vocabSize
+        out.set(memory.f32.subarray(at, at + vocabSize), row * vocabSize)
+      }
+    }
+  }
+
+  #expect(whole: number): void {
+    if (whole) return
+    this.#parts.workers.lose()
+    this.#parts.workers.check()
+  }
+}
+
+/** Between turns of the event loop, where there is only one thread. */
+const LAYERS_A_TURN = 2
+/** Field of the job struct: the first row of logits wanted. */
+const JOB_FIRST = 19
+
+/** Cuts slices into passes of at most PASS_TOKENS tokens, keeping their order. */
+function* passes(slices: readonly PagedSlice[], outputs: readonly Float32Array[]): Generator<Part[]> {
+  let pass: Part[] = []
+  let room = PASS_TOKENS
+  for (const [i, { cache, tokens, logits = 1 }] of slices.entries()) {
+    for (let at = 0; at < tokens.length; ) {
+      if (room === 0) {
+        yield pass
+        pass = []
+        room = PASS_TOKENS
+      }
+      const piece = tokens.slice(at, at + room)
+      const end = at + piece.length
+      // Of the last `logits` tokens of the slice, those in this piece.
+      const skipped = tokens.length - logits
+      const wanted = Math.max(0, end - Math.max(at, skipped))
+      pass.push({ cache, tokens: piece, logits: wanted, out: outputs[i]!, row: Math.max(0, at - skipped) })
+      room -= piece.length
+      at = end
+    }
+  }
+  if (pass.length > 0) yield pass
+}
+
+interface PagedSlice extends Slice {
+  readonly cache: PagedKvCache
+}
+
+/** Everything is checked before anything is computed, so that a refused step changes nothing. */
+function checked(batch: readonly Slice[], config: GemmaConfig): PagedSlice[] {
+  const seen = new Set<KvCache>()
+  return batch.map((slice) => {
+    const { cache, tokens, logits = 1 } = slice
+    if (!(cache instanceof PagedKvCache) || cache.disposed)
+      throw misuse('a cache is not of this graph, or disposed of')
+    if (seen.has(cache)) throw misuse('a cache stands twice in one batch')
+    seen.add(cache)
+    if (tokens.length === 0 || logits < 1 || logits > tokens.length) {
+      throw misuse(`${logits} rows of logits are wanted of ${tokens.length} tokens`)
+    }
+    if (cache.length + tokens.length > cache.capacity) {
+      throw misuse(
+        `${tokens.length} tokens do not fit a cache that holds ${cache.length} of ${cache.capacity}`,
+      )
+    }
+    if (tokens.some((id) => !Number.isInteger(id) || id < 0 || id >= config.vocabSize)) {
+      throw misuse('a token id is not in the vocabulary')
+    }
+    return { ...slice, cache }
+  })
+}
+
+function allocate(layout: Layout, build: Build): WebAssembly.Memory {
+  try {
+    return build === 'threads'
+      ? new WebAssembly.Memory({ initial: layout.wasmPages, maximum: 65_536, shared: true })
+      : new WebAssembly.Memory({ initial: layout.wasmPages })
+  } catch (cause) {
+    throw new FacetError(
+      'out_of_memory',
+      `The model needs ${Math.ceil(layout.totalBytes / 1e6)} MB of WebAssembly memory, which this machine would not give; lower contextTokens or slots, or use a smaller model.`,
+      { cause },
+    )
+  }
+}
+
+function threadCount(wanted: number | undefined): number {
+  const cores = globalThis.navigator?.hardwareConcurrency ?? 1
+  if (wanted === undefined) return Math.max(1, Math.min(cores, 8))
+  if (Number.isInteger(wanted) && wanted >= 1 && wanted <= 64) return wanted
+  throw new FacetError('invalid_request', `threads must be a whole number from 1 to 64, but is ${wanted}.`, {
+    field: 'threads',
+  })
+}
+
+function misuse(problem: string): FacetError {
+  return new FacetError('internal', `The model was called wrongly: ${problem}; please report this.`)
+}
