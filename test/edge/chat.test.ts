@@ -305,6 +305,8 @@ describe('a client that leaves', () => {
     const response = await post(edge(backend), CHAT, { ...HELLO, stream: true, n })
     const reader = response.body!.getReader()
     for (let chunk = 0; chunk < 3 * n; chunk++) await reader.read()
+    // By the next turn the stream waits for the backend, which only an abort can end.
+    await new Promise((resolve) => setImmediate(resolve))
     await reader.cancel()
     await backend.idle()
     expect(backend.aborted).toBe(n)
