@@ -18,6 +18,7 @@ const COMMANDS: readonly Entry[] = [
     summary: 'make a model directory from a checkpoint',
     load: () => import('./convert.ts'),
   },
+  { name: 'synth', summary: 'make a model directory with random weights', load: () => import('./synth.ts') },
   { name: 'inspect', summary: 'show what a model directory holds', load: () => import('./inspect.ts') },
 ]
 

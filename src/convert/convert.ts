@@ -1,23 +1,14 @@
 /** A checkpoint becomes a model directory: graph, weights, tokenizer and manifest, streamed and hashed. */
-import { basename, resolve, sep } from 'node:path'
+import { resolve, sep } from 'node:path'
 import { FacetError } from '../errors.ts'
 import type { GemmaConfig } from '../gemma/config.ts'
-import {
-  DATA_FILE,
-  type FileEntry,
-  GRAPH_FILE,
-  MANIFEST_FILE,
-  type Manifest,
-  serializeManifest,
-} from '../gemma/manifest.ts'
-import { countParameters, formatBytes } from '../gemma/memory-plan.ts'
-import { encodeModel } from '../gemma/onnx.ts'
+import type { Manifest } from '../gemma/manifest.ts'
 import { COPIED_FILES, readConfig, readOptional, TOKENIZER_FILES } from './checkpoint-files.ts'
 import { type TensorSource, tensorSources } from './checkpoint-weights.ts'
-import { checkAborted, type DataSource, writeData } from './data-file.ts'
-import { buildModel } from './graph.ts'
-import { BITS, BLOCK_SIZE, layOut, type Quant, type WeightFormat } from './layout.ts'
-import { type Disk, disk, fillDirectory, HashedFile } from './output.ts'
+import { writeData } from './data-file.ts'
+import { layOut, type Quant, type WeightFormat } from './layout.ts'
+import { type ModelOptions, writeModel } from './model-directory.ts'
+import { type Disk, disk } from './output.ts'
 import { type Checkpoint, openCheckpoint } from './safetensors.ts'
 
 export interface ConvertProgress {
@@ -26,18 +17,9 @@ export interface ConvertProgress {
   readonly totalBytes: number
 }
 
-export interface ConvertOptions {
+export interface ConvertOptions extends ModelOptions {
   /** Default int4. */
   readonly quant?: Quant
-  /** What clients will call the model. Default: the name of the output directory. */
-  readonly id?: string
-  readonly description?: string
-  /** Where the checkpoint comes from. */
-  readonly source?: string
-  readonly license?: string
-  /** Replace an existing model directory, once the new one is complete. */
-  readonly force?: boolean
-  readonly signal?: AbortSignal
   readonly onProgress?: (progress: ConvertProgress) => void
 }
 
@@ -69,51 +51,16 @@ export async function convert(
   try {
     const sources = tensorSources(checkpoint, config)
     const format = formatOf(checkpoint, sources, options.quant ?? 'int4')
-    const data = { checkpoint, config, sources, format, layout: layOut(config, format) }
-    manifest = await fillDirectory(out, options.force ?? false, (dir) =>
-      writeModel(target, { dir, out, copies, data }, options),
-    )
+    const layout = layOut(config, format)
+    const data = { checkpoint, config, sources, format, layout }
+    const model = { out, copies, config, format, layout }
+    manifest = await writeModel(target, model, options, (file) => writeData(file, data, options))
   } finally {
     await checkpoint.close()
   }
   if (TOKENIZER_FILES.some((name) => copies.has(name))) return { manifest, warnings: [] }
   const warning = `${checkpointDir} has neither ${TOKENIZER_FILES.join(' nor ')}, and without one the model cannot be served; copy one there and convert again.`
   return { manifest, warnings: [warning] }
-}
-
-interface Work {
-  /** Where the files go, and where they will be once all are there. */
-  readonly dir: string
-  readonly out: string
-  readonly copies: ReadonlyMap<string, Uint8Array>
-  readonly data: DataSource
-}
-
-/** Writes every file, the manifest last. */
-async function writeModel(
-  target: Disk,
-  { dir, out, copies, data }: Work,
-  options: ConvertOptions,
-): Promise<Manifest> {
-  const { config, format, layout } = data
-  const graph = encodeModel(buildModel(config, format, layout))
-  const small = [...copies, [GRAPH_FILE, graph] as const]
-  await checkSpace(
-    target,
-    dir,
-    out,
-    small.reduce((sum, [, bytes]) => sum + bytes.length, layout.sizeBytes),
-  )
-  const files: FileEntry[] = []
-  for (const [name, bytes] of small) {
-    files.push(await HashedFile.write(target, dir, name, (file) => file.append(bytes)))
-  }
-  files.push(await HashedFile.write(target, dir, DATA_FILE, (file) => writeData(file, data, options)))
-  const manifest = manifestOf(config, format, files, { ...options, id: options.id ?? basename(resolve(out)) })
-  const text = new TextEncoder().encode(serializeManifest(manifest))
-  await HashedFile.write(target, dir, MANIFEST_FILE, (file) => file.append(text))
-  checkAborted(options.signal)
-  return manifest
 }
 
 /** Neither directory may lie in the way of the other. */
@@ -163,30 +110,4 @@ async function readCopies(dir: string): Promise<Map<string, Uint8Array>> {
     if (bytes) copies.set(name, bytes)
   }
   return copies
-}
-
-async function checkSpace(target: Disk, dir: string, out: string, needed: number): Promise<void> {
-  const free = await target.freeBytes(dir)
-  if (free >= needed) return
-  const problem = `${out} takes ${formatBytes(needed)}, but its disk has only ${formatBytes(free)} free`
-  throw new FacetError('io_failed', `${problem}; free some space or choose another place.`, { field: 'out' })
-}
-
-function manifestOf(
-  config: GemmaConfig,
-  { quant, dtype }: WeightFormat,
-  files: readonly FileEntry[],
-  { id, description, source, license }: ConvertOptions & { readonly id: string },
-): Manifest {
-  return {
-    format: 1,
-    id,
-    ...(description !== undefined && { description }),
-    ...(source !== undefined && { source }),
-    ...(license !== undefined && { license }),
-    parameters: countParameters(config).total,
-    dtype: quant === 'none' ? dtype : 'f32',
-    quantization: quant === 'none' ? null : { bits: BITS[quant], blockSize: BLOCK_SIZE, scheme: 'symmetric' },
-    files,
-  }
 }

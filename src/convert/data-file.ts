@@ -62,6 +62,11 @@ export async function writeData(file: HashedFile, data: DataSource, options: Dat
     if (second) await file.padTo(second.data.offset)
     for (const part of scales) await file.append(toBytes(part))
   }
+  await appendRotary(file, config, layout)
+}
+
+/** The last pieces of every layout. */
+export async function appendRotary(file: HashedFile, config: GemmaConfig, layout: Layout): Promise<void> {
   const { cos, sin } = rotaryTables(config)
   for (const [index, table] of [cos, sin].entries()) {
     await file.padTo(layout.rotary[index]!.data.offset)
@@ -72,7 +77,7 @@ export async function writeData(file: HashedFile, data: DataSource, options: Dat
 /** @throws FacetError aborted */
 export function checkAborted(signal: AbortSignal | undefined): void {
   if (!signal?.aborted) return
-  throw new FacetError('aborted', 'The conversion was stopped, and nothing was left behind.', {
+  throw new FacetError('aborted', 'The work was stopped, and nothing was left behind.', {
     cause: signal.reason,
   })
 }

@@ -115,7 +115,7 @@ describe('facet convert on a large checkpoint', () => {
 
   it.each(['SIGINT', 'SIGTERM'] as const)('leaves nothing after %s', async (signal) => {
     const { code, stderr } = await interrupted(signal)
-    expect(stderr).toMatch(/facet: The conversion was stopped, and nothing was left behind\.\n$/)
+    expect(stderr).toMatch(/facet: The work was stopped, and nothing was left behind\.\n$/)
     expect(code).toBe(1)
     expect(await left()).toEqual([])
   })

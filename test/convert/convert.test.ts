@@ -316,7 +316,7 @@ describe('the output directory', () => {
     })
     expect(error).toMatchObject({
       code: 'aborted',
-      message: 'The conversion was stopped, and nothing was left behind.',
+      message: 'The work was stopped, and nothing was left behind.',
     })
     expect(await left()).toEqual([])
   })
