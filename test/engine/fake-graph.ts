@@ -83,7 +83,7 @@ export function fakeGraph(
   }
 }
 
-/** Ids 128 to 255 are the characters of Latin 1 below 128; the control tokens are Gemma's. */
+/** Ids 128 to 255 are ASCII, shifted; the control tokens are Gemma's. */
 export const letters: Tokenizer = {
   vocabSize: VOCAB,
   encode: (text) => Array.from(text, (character) => character.charCodeAt(0) + 128),
@@ -98,7 +98,7 @@ function letterOf(id: number): string {
   return id >= 128 && id < 256 ? String.fromCharCode(id - 128) : ''
 }
 
-/** A graph that answers every prompt with this text, then ends the turn. Prompts must not hold '>'. */
+/** A graph that answers every prompt with this text, then ends the turn. */
 export function says(text: string): (seen: readonly number[]) => number {
   const ids = letters.encode(text)
   return (seen) => {
