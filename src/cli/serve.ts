@@ -5,6 +5,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { createEdge, type Readiness } from '../edge/app.ts'
 import { type Served, serve } from '../edge/entry/node.ts'
 import { readManifest } from '../engine/model-file.ts'
+import type { GraphKind } from '../engine/engine.ts'
 import { filesFromDirectory, loadEngine } from '../engine/node.ts'
 import { FacetError } from '../errors.ts'
 import type { Manifest } from '../gemma/manifest.ts'
@@ -13,7 +14,9 @@ import type { Backend, ModelSpec } from '../types.ts'
 interface Options {
   readonly port: number
   readonly host: string
-  readonly engine: 'ort' | 'reference'
+  readonly engine?: GraphKind
+  readonly threads?: number
+  readonly kv?: 8 | 32
   readonly context?: number
   readonly slots?: number
 }
@@ -39,16 +42,25 @@ export function command(): Command {
       new Option('--host <address>', '0.0.0.0 lets other machines in').env('HOST').default('127.0.0.1'),
     )
     .addOption(
-      new Option('--engine <name>', 'onnxruntime-web, or the slow, readable reference')
-        .choices(['ort', 'reference'])
-        .default('ort'),
+      new Option(
+        '--engine <name>',
+        'our WebAssembly kernels, onnxruntime-web, or the slow, readable reference (default: wasm; ort for weights that are not quantized)',
+      ).choices(['wasm', 'ort', 'reference']),
+    )
+    .option('--threads <number>', "threads that compute, with wasm (default: the machine's cores)", toCount)
+    .addOption(
+      new Option('--kv <bits>', 'bits of a cached key or value, with wasm')
+        .choices(['32', '8'])
+        .default('32')
+        .argParser(Number),
     )
     .option('--context <tokens>', "most tokens of prompt and answer (default: the model's own)", toCount)
     .option('--slots <number>', 'answers that run at the same time (default: 4)', toCount)
     .action((directory: string | undefined, options: Options) => run(directory ?? SAMPLE, options))
 }
 
-async function run(directory: string, { port, host, engine: graph, context, slots }: Options): Promise<void> {
+async function run(directory: string, options: Options): Promise<void> {
+  const { port, host, engine: graph, context, slots, threads, kv } = options
   const manifest = await manifestOf(directory)
   const loading = new Loading(manifest.id)
   const app = createEdge({ backends: [loading], ready: () => loading.readiness })
@@ -56,7 +68,9 @@ async function run(directory: string, { port, host, engine: graph, context, slot
   const stopped = onStop(server)
   const progress = progressLine(manifest.id)
   const load = loadEngine(directory, {
-    graph,
+    ...(graph && { graph }),
+    ...(threads !== undefined && { threads }),
+    ...(kv !== undefined && { cacheBits: kv }),
     ...(context !== undefined && { contextTokens: context }),
     ...(slots !== undefined && { slots }),
     onProgress: ({ loadedBytes, totalBytes }) => {

@@ -1,6 +1,7 @@
 /** The engine: a Backend that answers with a Graph and a tokenizer. */
 import { FacetError } from '../errors.ts'
 import { promptIds } from '../gemma/chat-template.ts'
+import type { GemmaConfig } from '../gemma/config.ts'
 import type { Tokenizer } from '../gemma/tokenizer.ts'
 import type {
   Backend,
@@ -39,7 +40,8 @@ export interface EngineOptions {
   readonly now?: () => number
 }
 
-const SLOTS = 4
+/** Answers at the same time, unless told otherwise. */
+export const SLOTS = 4
 const QUEUE = 32
 const PREFILL_CHUNK = 128
 /** The text after the last control token of a rendered conversation, where an answer is seamed on. */
@@ -51,14 +53,7 @@ const SCORE_LOGITS = 16 * 1024 * 1024
 export function createEngine(options: EngineOptions): Engine {
   const { graph, tokenizer, now = () => performance.now() } = options
   const { config } = graph
-  const contextTokens = option('contextTokens', options.model.contextTokens ?? config.contextTokens, 2)
-  if (contextTokens > config.contextTokens) {
-    throw new FacetError(
-      'invalid_request',
-      `contextTokens must be at most ${config.contextTokens}, for which the model was made, but is ${contextTokens}.`,
-      { field: 'contextTokens' },
-    )
-  }
+  const contextTokens = checkContext(options.model, config)
   const model: ModelSpec = { ...options.model, contextTokens }
   const prefillChunk = option('prefillChunk', options.prefillChunk ?? PREFILL_CHUNK, 1)
   const scheduler = new Scheduler({
@@ -156,6 +151,21 @@ export function createEngine(options: EngineOptions): Engine {
       await graph.dispose()
     },
   }
+}
+
+/**
+ * The context a model is served with.
+ *
+ * @throws FacetError invalid_request when it is longer than the model was made for
+ */
+export function checkContext(model: ModelSpec, config: GemmaConfig): number {
+  const contextTokens = option('contextTokens', model.contextTokens ?? config.contextTokens, 2)
+  if (contextTokens <= config.contextTokens) return contextTokens
+  throw new FacetError(
+    'invalid_request',
+    `contextTokens must be at most ${config.contextTokens}, for which the model was made, but is ${contextTokens}.`,
+    { field: 'contextTokens' },
+  )
 }
 
 /** Token ids of each continuation; texts are tokenized as they follow the prompt. */

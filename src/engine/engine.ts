@@ -1,18 +1,24 @@
 /** `gemfacet/engine`: loads a model directory and answers chats with it, on any JavaScript runtime. */
 import type { ModelSpec } from '../types.ts'
-import { createEngine, type Engine } from './backend.ts'
+import { checkContext, createEngine, type Engine, SLOTS } from './backend.ts'
 import type { Graph } from './graph.ts'
-import { type LoadProgress, openModel, type ServableModel } from './model-file.ts'
+import { type LoadProgress, type OpenedModel, openWithoutData, withData } from './model-file.ts'
 import type { ModelFiles } from './model-files.ts'
+import type { ThreadSpawner } from './wasm/threads.ts'
 
 export { createEngine, type Engine, type EngineOptions } from './backend.ts'
 export { connectBackend, serveBackend } from './bridge.ts'
 export type { LoadProgress } from './model-file.ts'
 export { filesFromUrl, type ModelFiles } from './model-files.ts'
 
+export type GraphKind = 'wasm' | 'ort' | 'reference'
+
 export interface LoadOptions {
-  /** What computes: onnxruntime-web (default), or the slow, readable reference. */
-  readonly graph?: 'ort' | 'reference'
+  /**
+   * What computes: our own WebAssembly kernels (default for quantized models), onnxruntime-web (default
+   * for the others, and the second opinion), or the slow, readable reference.
+   */
+  readonly graph?: GraphKind
   /** Most tokens of prompt and answer together. Default and most: what the model was made for. */
   readonly contextTokens?: number
   /** Answers that run at the same time, each with its own KV cache. Default 4. */
@@ -23,6 +29,10 @@ export interface LoadOptions {
   readonly verify?: boolean
   /** The id clients ask for, instead of the manifest's. */
   readonly id?: string
+  /** Threads that compute, for `wasm`. Default: the machine's cores, at most 8. */
+  readonly threads?: number
+  /** Bits of a cached key or value, for `wasm`: 32, or 8 for a quarter of the memory. Default 32. */
+  readonly cacheBits?: 8 | 32
   readonly onProgress?: (progress: LoadProgress) => void
 }
 
@@ -32,19 +42,21 @@ export interface LoadOptions {
  * @throws FacetError invalid_model, checksum_mismatch, tokenizer_missing, unsupported (a peer is missing),
  * invalid_request (an option is out of range)
  */
-export async function loadEngine(options: LoadOptions & { readonly files: ModelFiles }): Promise<Engine> {
-  const { files, verify, onProgress, contextTokens, slots, queue } = options
-  const model = await openModel(files, {
+export async function loadEngine(options: LoadOptions & LoadPlace): Promise<Engine> {
+  const { files, verify, onProgress, contextTokens, slots = SLOTS, queue } = options
+  const model = await openWithoutData(files, {
     ...(verify !== undefined && { verify }),
     ...(onProgress && { onProgress }),
   })
-  const graph = await createGraph(model, options.graph ?? 'ort')
+  const spec = specOf(model, options.id, contextTokens)
+  checkContext(spec, model.config)
+  const graph = await createGraph(model, { ...options, slots })
   try {
     return createEngine({
       graph,
       tokenizer: model.tokenizer,
-      model: specOf(model, options.id, contextTokens),
-      ...(slots !== undefined && { slots }),
+      model: spec,
+      slots,
       ...(queue !== undefined && { queue }),
     })
   } catch (error) {
@@ -53,18 +65,42 @@ export async function loadEngine(options: LoadOptions & { readonly files: ModelF
   }
 }
 
+/** Where to load from and to. */
+export interface LoadPlace {
+  readonly files: ModelFiles
+  /** Starts a thread beside this one, for `wasm`. Left out: everything is computed on this thread. */
+  readonly spawn?: ThreadSpawner
+}
+
 /** Each graph is loaded only when it is asked for. */
-async function createGraph(model: ServableModel, kind: 'ort' | 'reference'): Promise<Graph> {
+async function createGraph(
+  model: OpenedModel,
+  options: LoadOptions & LoadPlace & { readonly slots: number },
+): Promise<Graph> {
+  const kind = options.graph ?? (model.manifest.quantization ? 'wasm' : 'ort')
+  if (kind === 'wasm') {
+    const { createWasmGraph } = await import('./wasm/graph.ts')
+    const { slots, contextTokens, spawn, threads, cacheBits } = options
+    return createWasmGraph({
+      model,
+      sequences: slots,
+      contextTokens: contextTokens ?? model.config.contextTokens,
+      ...(spawn && { spawn }),
+      ...(threads !== undefined && { threads }),
+      ...(cacheBits !== undefined && { cacheBits }),
+    })
+  }
+  const whole = await withData(model)
   if (kind === 'reference') {
     const { createReference } = await import('./reference.ts')
     const { dequantizedWeights } = await import('./tensors.ts')
-    return createReference(model.config, dequantizedWeights(model))
+    return createReference(model.config, dequantizedWeights(whole))
   }
   const { createOrtGraph } = await import('./ort.ts')
-  return createOrtGraph(model)
+  return createOrtGraph(whole)
 }
 
-function specOf({ manifest }: ServableModel, id?: string, contextTokens?: number): ModelSpec {
+function specOf({ manifest }: OpenedModel, id?: string, contextTokens?: number): ModelSpec {
   const { quantization, dtype, description, license, parameters } = manifest
   return {
     id: id ?? manifest.id,

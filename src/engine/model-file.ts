@@ -1,25 +1,23 @@
 /** A model directory in memory: manifest, configuration, tokenizer and the graph's bytes. */
 import { FacetError } from '../errors.ts'
 import { configFrom, type GemmaConfig } from '../gemma/config.ts'
-import { DATA_FILE, GRAPH_FILE, MANIFEST_FILE, type Manifest, parseManifest } from '../gemma/manifest.ts'
+import {
+  DATA_FILE,
+  type FileEntry,
+  GRAPH_FILE,
+  MANIFEST_FILE,
+  type Manifest,
+  parseManifest,
+} from '../gemma/manifest.ts'
 import { tokenizerFromModel } from '../gemma/sentencepiece.ts'
 import type { Tokenizer } from '../gemma/tokenizer.ts'
 import { tokenizerFromJson } from '../gemma/tokenizer-json.ts'
-import { type ModelFiles, readEntry, readSmall } from './model-files.ts'
+import { type ModelFiles, type ReadOptions, readEntry, readSmall } from './model-files.ts'
 
 const CONFIG_FILE = 'config.json'
 const GENERATION_FILE = 'generation_config.json'
 /** tokenizer.json first: it loads quicker. */
 const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer.model'] as const
-
-export interface ModelFile {
-  readonly manifest: Manifest
-  readonly config: GemmaConfig
-  /** The bytes of model.onnx. */
-  readonly graph: Uint8Array<ArrayBuffer>
-  /** The bytes of model.onnx_data. */
-  readonly data: Uint8Array<ArrayBuffer>
-}
 
 export interface LoadProgress {
   readonly loadedBytes: number
@@ -32,18 +30,55 @@ export interface OpenOptions {
   readonly onProgress?: (progress: LoadProgress) => void
 }
 
+/** Everything but the weights, and the way to them. */
+export interface OpenedModel {
+  readonly files: ModelFiles
+  readonly manifest: Manifest
+  readonly config: GemmaConfig
+  readonly tokenizer: Tokenizer
+  /** The bytes of model.onnx. */
+  readonly graph: Uint8Array<ArrayBuffer>
+  /** How to read the weights: whether to check them, and whom to tell. */
+  readonly reading: ReadOptions
+}
+
+/** A whole model with its weights on the JavaScript heap. */
+export interface ModelFile extends Pick<OpenedModel, 'manifest' | 'config' | 'graph'> {
+  /** The bytes of model.onnx_data. */
+  readonly data: Uint8Array<ArrayBuffer>
+}
+
 /** What it takes to serve: the model and its tokenizer. */
 export interface ServableModel extends ModelFile {
   readonly tokenizer: Tokenizer
 }
 
 /**
- * Reads the manifest, then every file it names that a model needs to answer.
+ * Reads the manifest and every file a model needs to answer, the weights included.
  *
  * @throws FacetError invalid_model (not a model directory, or an incomplete one), checksum_mismatch,
  * tokenizer_missing
  */
 export async function openModel(files: ModelFiles, options: OpenOptions = {}): Promise<ServableModel> {
+  return withData(await openWithoutData(files, options))
+}
+
+/** Reads the weights of an opened model. */
+export async function withData(model: OpenedModel): Promise<ServableModel> {
+  return { ...model, data: await readEntry(model.files, dataEntry(model), model.reading) }
+}
+
+/** The manifest's line for the weights. */
+export function dataEntry({ manifest }: Pick<OpenedModel, 'manifest'>): FileEntry {
+  return manifest.files.find(({ path }) => path === DATA_FILE)!
+}
+
+/**
+ * Reads everything but the weights: what is wrong with a small file is told before gigabytes are read.
+ *
+ * @throws FacetError as openModel
+ */
+export async function openWithoutData(files: ModelFiles, options: OpenOptions = {}): Promise<OpenedModel> {
   const manifest = await readManifest(files)
   const tokenizerFile = TOKENIZER_FILES.find((path) => manifest.files.some((entry) => entry.path === path))
   if (!tokenizerFile) {
@@ -53,19 +88,21 @@ export async function openModel(files: ModelFiles, options: OpenOptions = {}): P
       { field: TOKENIZER_FILES[0] },
     )
   }
-  const wanted = [CONFIG_FILE, GENERATION_FILE, tokenizerFile, GRAPH_FILE, DATA_FILE]
-  const entries = manifest.files.filter(({ path }) => wanted.includes(path))
-  const totalBytes = entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const small = [CONFIG_FILE, GENERATION_FILE, tokenizerFile, GRAPH_FILE]
+  const entries = manifest.files.filter(({ path }) => small.includes(path))
+  const totalBytes = [...entries, dataEntry({ manifest })].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   let loadedBytes = 0
-  const onBytes = (count: number): void => {
-    loadedBytes += count
-    options.onProgress?.({ loadedBytes, totalBytes })
+  const reading: ReadOptions = {
+    verify: options.verify ?? true,
+    onBytes: (count) => {
+      loadedBytes += count
+      options.onProgress?.({ loadedBytes, totalBytes })
+    },
   }
-  // Small files first, so that a wrong one is told before gigabytes are read.
   const bytes = new Map<string, Uint8Array<ArrayBuffer>>()
-  for (const path of wanted) {
+  for (const path of small) {
     const entry = entries.find((candidate) => candidate.path === path)
-    if (entry) bytes.set(path, await readEntry(files, entry, { verify: options.verify ?? true, onBytes }))
+    if (entry) bytes.set(path, await readEntry(files, entry, reading))
   }
   const generation = bytes.get(GENERATION_FILE)
   const config = configFrom(
@@ -77,7 +114,7 @@ export async function openModel(files: ModelFiles, options: OpenOptions = {}): P
     tokenizerFile === 'tokenizer.json'
       ? tokenizerFromJson(parseJson(tokenizerBytes, tokenizerFile, files))
       : tokenizerFromModel(tokenizerBytes)
-  return { manifest, config, tokenizer, graph: bytes.get(GRAPH_FILE)!, data: bytes.get(DATA_FILE)! }
+  return { files, manifest, config, tokenizer, graph: bytes.get(GRAPH_FILE)!, reading }
 }
 
 /** @throws FacetError invalid_model: without a whole manifest a directory is no model */

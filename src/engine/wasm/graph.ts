@@ -1,9 +1,8 @@
 /** Gemma on our own WebAssembly kernels: the CPU path. */
 import { FacetError } from '../../errors.ts'
 import type { GemmaConfig } from '../../gemma/config.ts'
-import type { Manifest } from '../../gemma/manifest.ts'
 import type { Graph, KvCache, Slice } from '../graph.ts'
-import type { ModelFiles } from '../model-files.ts'
+import type { OpenedModel } from '../model-file.ts'
 import { turn } from '../turn.ts'
 import { fillAngles } from './angles.ts'
 import { type Build, chooseBuild, compileKernels, instantiate, type Kernels, ORDER } from './kernels.ts'
@@ -15,16 +14,11 @@ import { PagedKvCache } from './paged-cache.ts'
 import { startThreads, type ThreadSpawner, type Threads } from './threads.ts'
 
 export interface WasmOptions {
-  readonly files: ModelFiles
-  readonly manifest: Manifest
-  readonly config: GemmaConfig
-  /** The bytes of model.onnx. */
-  readonly graph: Uint8Array
-  /** Sequences that may be open at the same time, and positions of each. */
+  readonly model: Pick<OpenedModel, 'files' | 'manifest' | 'config' | 'graph' | 'reading'>
+  /** Sequences that may be open at the same time. */
   readonly sequences: number
+  /** Positions of each. */
   readonly contextTokens: number
-  readonly verify: boolean
-  readonly onBytes?: (count: number) => void
   /** Starts a thread that shares memory; left out: everything runs here. */
   readonly spawn?: ThreadSpawner
   /** Threads that compute, this one included. Default: the machine's cores, at most 8. */
@@ -41,11 +35,12 @@ export interface WasmOptions {
  * @throws FacetError unsupported, out_of_memory (with the plan's figures), invalid_model, checksum_mismatch
  */
 export async function createWasmGraph(options: WasmOptions): Promise<Graph> {
-  const { config, sequences, contextTokens } = options
+  const { model, sequences, contextTokens } = options
+  const { config } = model
   const build = options.build ?? chooseBuild(options.spawn !== undefined)
   const threads = build === 'threads' ? threadCount(options.threads) : 1
   const cacheBytes = options.cacheBits === 8 ? 1 : 4
-  const bits = quantizedBits(options.graph, config)
+  const bits = quantizedBits(model.graph, config)
   const layout = planLayout(config, {
     threads,
     sequences,
@@ -58,7 +53,7 @@ export async function createWasmGraph(options: WasmOptions): Promise<Graph> {
   const module = await compileKernels(build)
   const kernels = instantiate(module, memory.memory)
   writeModel(memory, layout, config, { threads, cacheBytes })
-  await loadWeights({ ...options, layout, memory, kernels })
+  await loadWeights(model, { layout, memory, kernels })
   const workers = await startThreads({ count: threads - 1, spawn: options.spawn, module, memory, layout })
   return new WasmGraph({ config, layout, memory, kernels, workers, sequences, build, threads })
 }

@@ -1,10 +1,11 @@
 /** Weights from a model directory into linear memory: streamed, checked chunk by chunk, regrouped on the way. */
 import { FacetError } from '../../errors.ts'
 import type { GemmaConfig } from '../../gemma/config.ts'
-import { DATA_FILE, GRAPH_FILE, type Manifest } from '../../gemma/manifest.ts'
+import { DATA_FILE, GRAPH_FILE } from '../../gemma/manifest.ts'
 import { decodeModel, initializerBytes, type OnnxInitializer } from '../../gemma/onnx.ts'
 import { tensorShapes } from '../../gemma/weights.ts'
-import { type ModelFiles, readChunks } from '../model-files.ts'
+import { dataEntry, type OpenedModel } from '../model-file.ts'
+import { readChunks } from '../model-files.ts'
 import type { Kernels } from './kernels.ts'
 import type { Layout } from './layout.ts'
 import type { LinearMemory } from './memory.ts'
@@ -46,16 +47,11 @@ export function quantizedBits(graph: Uint8Array, config: GemmaConfig): Map<strin
   return bits
 }
 
-export interface LoadPlan {
-  readonly files: ModelFiles
-  readonly manifest: Manifest
-  readonly graph: Uint8Array
-  readonly config: GemmaConfig
+/** Where the weights go. */
+export interface Destination {
   readonly layout: Layout
   readonly memory: LinearMemory
   readonly kernels: Kernels
-  readonly verify: boolean
-  readonly onBytes?: (count: number) => void
 }
 
 /**
@@ -63,18 +59,20 @@ export interface LoadPlan {
  *
  * @throws FacetError invalid_model, checksum_mismatch
  */
-export async function loadWeights(plan: LoadPlan): Promise<void> {
-  const { files, manifest, memory, layout } = plan
-  const entry = manifest.files.find(({ path }) => path === DATA_FILE)
-  if (!entry) throw invalid(DATA_FILE, 'is missing')
-  const stretches = stretchesOf(plan)
+export async function loadWeights(
+  model: Pick<OpenedModel, 'files' | 'manifest' | 'graph' | 'reading'>,
+  to: Destination,
+): Promise<void> {
+  const { memory, layout } = to
+  const entry = dataEntry(model)
+  const stretches = stretchesOf(model.graph, to)
   const last = stretches.at(-1)
   if (last && last.end > entry.sizeBytes) throw invalid(last.name, `lies beyond the end of ${DATA_FILE}`)
 
   let next = 0
   let done = 0
   let staged = 0
-  for await (const { start, bytes } of readChunks(files, entry, plan)) {
+  for await (const { start, bytes } of readChunks(model.files, entry, model.reading)) {
     let at = start
     const end = start + bytes.length
     while (next < stretches.length) {
@@ -102,7 +100,7 @@ export async function loadWeights(plan: LoadPlan): Promise<void> {
 }
 
 /** Where each tensor lies in the file, in the file's order. */
-function stretchesOf({ graph, layout, kernels }: LoadPlan): Stretch[] {
+function stretchesOf(graph: Uint8Array, { layout, kernels }: Destination): Stretch[] {
   const initializers = new Map(decodeModel(graph).initializers.map((each) => [each.name, each]))
   const located = (name: string, expectedBytes: number): { start: number; end: number } => {
     const { start, end } = locate(name, initializers.get(name))
