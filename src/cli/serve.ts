@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { createEdge, type Readiness } from '../edge/app.ts'
 import { type Served, serve } from '../edge/entry/node.ts'
-import { readManifest } from '../engine/model-file.ts'
 import type { GraphKind } from '../engine/engine.ts'
+import { readManifest } from '../engine/model-file.ts'
 import { filesFromDirectory, loadEngine } from '../engine/node.ts'
 import { FacetError } from '../errors.ts'
 import type { Manifest } from '../gemma/manifest.ts'
@@ -16,7 +16,7 @@ interface Options {
   readonly host: string
   readonly engine?: GraphKind
   readonly threads?: number
-  readonly kv?: 8 | 32
+  readonly kv: '32' | '8'
   readonly context?: number
   readonly slots?: number
 }
@@ -51,8 +51,7 @@ export function command(): Command {
     .addOption(
       new Option('--kv <bits>', 'bits of a cached key or value, with wasm')
         .choices(['32', '8'])
-        .default('32')
-        .argParser(Number),
+        .default('32'),
     )
     .option('--context <tokens>', "most tokens of prompt and answer (default: the model's own)", toCount)
     .option('--slots <number>', 'answers that run at the same time (default: 4)', toCount)
@@ -70,7 +69,7 @@ async function run(directory: string, options: Options): Promise<void> {
   const load = loadEngine(directory, {
     ...(graph && { graph }),
     ...(threads !== undefined && { threads }),
-    ...(kv !== undefined && { cacheBits: kv }),
+    cacheBits: kv === '8' ? 8 : 32,
     ...(context !== undefined && { contextTokens: context }),
     ...(slots !== undefined && { slots }),
     onProgress: ({ loadedBytes, totalBytes }) => {

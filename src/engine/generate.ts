@@ -21,7 +21,11 @@ export interface AnswerPlan {
 export function* answer(plan: AnswerPlan, tokenizer: Tokenizer, send: (event: ChatEvent) => void): Job<void> {
   const sampler = createSampler(plan.sampling, plan.prompt)
   const text = createTextSender(plan.stop, tokenizer, send)
-  let logits = yield { tokens: plan.prompt }
+  let cachedTokens: number | undefined
+  const onReused = (count: number): void => {
+    cachedTokens = count
+  }
+  let logits = yield { tokens: plan.prompt, onReused }
   let reason: FinishReason | undefined
   let completionTokens = 0
   while (!reason) {
@@ -37,7 +41,8 @@ export function* answer(plan: AnswerPlan, tokenizer: Tokenizer, send: (event: Ch
     }
   }
   text.flush()
-  send({ type: 'finish', reason, usage: { promptTokens: plan.prompt.length, completionTokens } })
+  const usage = { promptTokens: plan.prompt.length, completionTokens }
+  send({ type: 'finish', reason, usage: { ...usage, ...(cachedTokens !== undefined && { cachedTokens }) } })
 }
 
 export interface ScorePlan {

@@ -12,6 +12,11 @@ export interface KvCache {
   readonly length: number
   /** Forgets everything from `length` on, so that a prefix can be continued another way. */
   truncate(length: number): void
+  /**
+   * Fills this empty cache with as many of these first tokens as the graph still remembers from other
+   * sequences; returns how many. Graphs that remember nothing leave it out.
+   */
+  reuse?(tokens: readonly number[]): number
   dispose(): void
 }
 

@@ -12,6 +12,8 @@ export interface Work {
   readonly logits?: number
   /** Forget all but this many of the sequence's tokens before. */
   readonly keep?: number
+  /** Told how many of the tokens need not be computed, because the graph remembers them. */
+  readonly onReused?: (count: number) => void
 }
 
 /** A sequence: yields what to compute, is given the logits, returns its result. */
@@ -115,6 +117,12 @@ export class Scheduler {
         work = result.value
         done = 0
         if (work.keep !== undefined) sequence.cache!.truncate(work.keep)
+        const { logits = 1, tokens } = work
+        if (sequence.cache!.length === 0 && sequence.cache!.reuse) {
+          // What logits are wanted of must be computed, remembered or not.
+          done = sequence.cache!.reuse(tokens.slice(0, tokens.length - logits))
+          work.onReused?.(done)
+        }
       } catch (error) {
         sequence.fail(toFacetError(error))
       }
@@ -129,8 +137,10 @@ export class Scheduler {
         take(() => job.next())
       },
       piece: () => {
-        if (work.tokens.length <= prefillChunk) return work
-        return { tokens: work.tokens.slice(done, done + prefillChunk) }
+        const end = Math.min(done + prefillChunk, work.tokens.length)
+        const last = end === work.tokens.length
+        if (last && done === 0) return work
+        return { tokens: work.tokens.slice(done, end), ...(last && work.logits && { logits: work.logits }) }
       },
       accept: (logits) => {
         done += Math.min(prefillChunk, work.tokens.length - done)
