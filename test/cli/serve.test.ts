@@ -91,7 +91,7 @@ describe('facet serve with the model that ships', () => {
     const response = await fetch(`${url}/v1/chat/completions`, { method: 'POST', body, headers })
     const json: Json = await response.json()
     expect(json.choices[0]).toMatchObject({ message: { content: ANSWER }, finish_reason: 'stop' })
-    expect(json.usage).toEqual({ prompt_tokens: 17, completion_tokens: 9, total_tokens: 26 })
+    expect(json.usage).toMatchObject({ prompt_tokens: 17, completion_tokens: 9, total_tokens: 26 })
   })
 
   it('streams the same answer', async () => {
@@ -202,7 +202,7 @@ describe('facet serve, asked for something that cannot be', () => {
       /from env 'PORT' is invalid.*whole number from 0 to 65535/,
     ],
     ['no slots', ['--slots', '0'], {}, 2, /whole number of at least 1/],
-    ['an engine that does not exist', ['--engine', 'cuda'], {}, 2, /Allowed choices are ort, reference/],
+    ['an engine that does not exist', ['--engine', 'cuda'], {}, 2, /Allowed choices are wasm, ort, reference/],
     [
       'an address of another machine',
       ['--host', '192.0.2.1', '--port', '0'],
