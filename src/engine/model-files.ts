@@ -89,31 +89,32 @@ export async function* readChunks(
   const { path, sizeBytes } = entry
   const stream = await files.open(path)
   if (!stream) throw damaged(files, path, 'is missing')
-  const chunk = allocate(path, Math.min(CHUNK_BYTES, sizeBytes))
-  let read = 0
-  let filled = 0
-  for await (const piece of iterate(stream, files, path)) {
-    read += piece.length
-    if (read > sizeBytes) {
-      throw damaged(files, path, `is longer than the ${sizeBytes} bytes that the manifest says`)
-    }
-    onBytes?.(piece.length)
-    for (let at = 0; at < piece.length; ) {
-      const part = piece.subarray(at, at + chunk.length - filled)
-      chunk.set(part, filled)
-      filled += part.length
-      at += part.length
-      const end = read - piece.length + at
-      if (filled < chunk.length && end < sizeBytes) continue
-      const bytes = chunk.subarray(0, filled)
-      const check = verify ? checkChunk(files, entry, bytes, end - filled) : undefined
+  const source = createSource(stream, onBytes)
+  let buffer = allocate(path, Math.min(CHUNK_BYTES, sizeBytes)).buffer
+  try {
+    for (let start = 0; start < sizeBytes; start += CHUNK_BYTES) {
+      const wanted = Math.min(CHUNK_BYTES, sizeBytes - start)
+      const bytes = await source.fill(new Uint8Array(buffer, 0, wanted))
+      buffer = bytes.buffer
+      if (bytes.length < wanted) {
+        throw damaged(files, path, `is truncated: ${start + bytes.length} of ${sizeBytes} bytes are there`)
+      }
+      if (start + wanted === sizeBytes && (await source.fill(new Uint8Array(1))).length > 0) {
+        throw damaged(files, path, `is longer than the ${sizeBytes} bytes that the manifest says`)
+      }
+      const check = verify ? checkChunk(files, entry, bytes, start) : undefined
       check?.catch(() => {}) // awaited below, once the caller has done its part
-      yield { start: end - filled, bytes }
+      yield { start, bytes }
       await check
-      filled = 0
     }
+  } catch (cause) {
+    if (cause instanceof FacetError) throw cause
+    const why = cause instanceof Error ? cause.message : String(cause)
+    const message = `${path} in ${files.location} could not be read to its end (${why}); try again.`
+    throw new FacetError('io_failed', message, { field: path, cause })
+  } finally {
+    await source.close().catch(() => {}) // a stream that failed refuses, and has said why above
   }
-  if (read < sizeBytes) throw damaged(files, path, `is truncated: ${read} of ${sizeBytes} bytes are there`)
 }
 
 /**
@@ -166,28 +167,64 @@ function allocate(path: string, sizeBytes: number): Uint8Array<ArrayBuffer> {
   }
 }
 
-/** Not every browser's ReadableStream can be iterated. Leaving early cancels the stream. */
-async function* iterate(
-  stream: ReadableStream<Uint8Array>,
-  files: ModelFiles,
-  path: string,
-): AsyncGenerator<Uint8Array, void> {
-  const reader = stream.getReader()
-  let open = true
-  try {
-    for (;;) {
-      const { done, value } = await reader.read()
-      open = !done
-      if (done) return
-      yield value
+interface Source {
+  /**
+   * Reads until `into` is full or the stream ends. The buffer is moved, not copied, where the stream allows
+   * it: use what is returned, which is shorter only at the end.
+   */
+  fill(into: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>
+  close(): Promise<void>
+}
+
+/** Byte streams write straight into our buffer; of others each piece is copied. */
+function createSource(stream: ReadableStream<Uint8Array>, onBytes?: (count: number) => void): Source {
+  const byob = byteReader(stream)
+  if (byob) {
+    return {
+      fill: async ({ buffer, length }) => {
+        let view = new Uint8Array(buffer, 0, 0)
+        while (view.length < length) {
+          const filled = view.length
+          const { done, value } = await byob.read(new Uint8Array(view.buffer, filled, length - filled))
+          const count = done ? 0 : value.length
+          // A cancelled stream gives no buffer back.
+          view = new Uint8Array(value?.buffer ?? new ArrayBuffer(filled), 0, filled + count)
+          onBytes?.(count)
+          if (done) break
+        }
+        return view
+      },
+      close: () => byob.cancel(),
     }
-  } catch (cause) {
-    open = false
-    const why = cause instanceof Error ? cause.message : String(cause)
-    const message = `${path} in ${files.location} could not be read to its end (${why}); try again.`
-    throw new FacetError('io_failed', message, { field: path, cause })
-  } finally {
-    if (open) await reader.cancel()
+  }
+  const reader = stream.getReader()
+  let piece = new Uint8Array(0)
+  return {
+    fill: async (into) => {
+      let filled = 0
+      while (filled < into.length) {
+        if (piece.length === 0) {
+          const { done, value } = await reader.read()
+          if (done) break
+          piece = value as Uint8Array<ArrayBuffer>
+          onBytes?.(piece.length)
+        }
+        const part = piece.subarray(0, into.length - filled)
+        into.set(part, filled)
+        filled += part.length
+        piece = piece.subarray(part.length)
+      }
+      return into.subarray(0, filled)
+    },
+    close: () => reader.cancel(),
+  }
+}
+
+function byteReader(stream: ReadableStream<Uint8Array>): ReadableStreamBYOBReader | undefined {
+  try {
+    return stream.getReader({ mode: 'byob' })
+  } catch {
+    return undefined // not a byte stream
   }
 }
 

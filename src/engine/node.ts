@@ -1,8 +1,6 @@
 /** `gemfacet/engine/node`: the engine in a worker thread, so that the caller's event loop stays free. */
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
 import { MessageChannel, Worker } from 'node:worker_threads'
 import { FacetError } from '../errors.ts'
 import type { Engine } from './backend.ts'
@@ -85,13 +83,34 @@ export function filesFromDirectory(directory: string): ModelFiles {
     open: async (path, range?: ByteRange) => {
       const file = join(directory, path)
       if (!(await statFile(file))?.isFile()) return undefined
-      const stream = createReadStream(file, {
-        highWaterMark: 1024 * 1024,
-        ...(range && { start: range.start, end: range.end - 1 }),
-      })
-      return Readable.toWeb(stream) as ReadableStream<Uint8Array>
+      return fileStream(await open(file), range)
     },
   }
+}
+
+/** A byte stream: the file is read straight into the buffer of whoever reads. */
+function fileStream(
+  file: FileHandle,
+  { start, end }: ByteRange = { start: 0, end: Infinity },
+): ReadableStream<Uint8Array> {
+  let position = start
+  return new ReadableStream({
+    type: 'bytes',
+    autoAllocateChunkSize: 1024 * 1024,
+    pull: async (controller) => {
+      const request = controller.byobRequest as ReadableStreamBYOBRequest // given, because of autoAllocateChunkSize
+      const view = request.view as Uint8Array<ArrayBuffer>
+      const room = Math.min(view.byteLength, end - position)
+      const { bytesRead } = room > 0 ? await file.read(view, 0, room, position) : { bytesRead: 0 }
+      position += bytesRead
+      if (bytesRead === 0) {
+        await file.close()
+        controller.close()
+      }
+      request.respond(bytesRead)
+    },
+    cancel: () => file.close(),
+  })
 }
 
 async function statFile(file: string) {

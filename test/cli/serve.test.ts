@@ -202,7 +202,13 @@ describe('facet serve, asked for something that cannot be', () => {
       /from env 'PORT' is invalid.*whole number from 0 to 65535/,
     ],
     ['no slots', ['--slots', '0'], {}, 2, /whole number of at least 1/],
-    ['an engine that does not exist', ['--engine', 'cuda'], {}, 2, /Allowed choices are wasm, ort, reference/],
+    [
+      'an engine that does not exist',
+      ['--engine', 'cuda'],
+      {},
+      2,
+      /Allowed choices are wasm, ort, reference/,
+    ],
     [
       'an address of another machine',
       ['--host', '192.0.2.1', '--port', '0'],
