@@ -1,0 +1,73 @@
+/**
+ * `npm run bench -- engine [--rounds N] [--only PEER,PEER|none] [--quick] [--json]`: measures the engine.
+ */
+import { parseArgs } from 'node:util'
+import { benchEngine, PEERS, type Peer } from './engine.ts'
+import { toTable } from './table.ts'
+
+const USAGE = `Usage: npm run -s bench -- engine [options]
+
+  --rounds N     times everything is measured (default: 5, with --quick 1)
+  --only PEERS   of ${PEERS.join(', ')}, separated by commas; none: only Facet
+  --quick        a small model: shows within a minute that everything runs
+  --json         one JSON object on standard output instead of tables
+`
+
+class UsageError extends Error {}
+
+function peersFrom(only: string | undefined): readonly Peer[] {
+  if (only === undefined) return PEERS
+  if (only === 'none') return []
+  return only.split(',').map((name) => {
+    const peer = PEERS.find((each) => each === name)
+    if (!peer) throw new UsageError(`--only must name ${PEERS.join(', ')} or none, but has ${name}.`)
+    return peer
+  })
+}
+
+function roundsFrom(text: string | undefined, quick: boolean): number {
+  if (text === undefined) return quick ? 1 : 5
+  const rounds = /^\d{1,3}$/.test(text) ? Number(text) : 0
+  if (rounds < 1) throw new UsageError(`--rounds must be a whole number from 1 to 999, but is ${text}.`)
+  return rounds
+}
+
+async function engine(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      rounds: { type: 'string' },
+      only: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  const startMs = performance.now()
+  const report = await benchEngine({
+    rounds: roundsFrom(values.rounds, values.quick),
+    peers: peersFrom(values.only),
+    quick: values.quick,
+    say: (text) => {
+      const seconds = Math.round((performance.now() - startMs) / 1000)
+      process.stderr.write(`${String(seconds).padStart(5)} s  ${text}\n`)
+    },
+  })
+  process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : `\n${toTable(report)}`)
+}
+
+/** 0: done. 1: it failed. 2: the command line is wrong. */
+async function main([command, ...args]: readonly string[]): Promise<number> {
+  try {
+    if (command === 'engine') await engine([...args])
+    else
+      throw new UsageError(command ? `There is no benchmark ${[command, ...args].join(' ')}.` : 'Say which.')
+    return 0
+  } catch (error) {
+    const { message, code } = error as Error & { code?: string }
+    const usage = error instanceof UsageError || code?.startsWith('ERR_PARSE_ARGS')
+    process.stderr.write(usage ? `${message}\n\n${USAGE}` : `bench: ${message}\n`)
+    return usage ? 2 : 1
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2))
