@@ -2,7 +2,7 @@
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
 import { planMemory } from '../src/gemma/memory-plan.ts'
 import { startServer } from './http.ts'
-import { type BenchModel, benchModel, installPeers } from './models.ts'
+import { type BenchModel, benchModel, installPeers, peerVersions } from './models.ts'
 import { Subject } from './process.ts'
 import { type Machine, median, type Ratios, type Report, Results, ratio } from './results.ts'
 
@@ -68,6 +68,7 @@ function machineFacts(): Machine {
     memoryBytes: totalmem(),
     platform: `${process.platform} ${process.arch}`,
     node: process.version,
+    engines: peerVersions(),
     loadAverage: Math.round(loadavg()[0]! * 100) / 100,
     date: new Date().toISOString().slice(0, 10),
   }

@@ -1,11 +1,16 @@
 /**
  * `npm run bench -- engine [--rounds N] [--only PEER,PEER|none] [--quick] [--json]`: measures the engine.
+ * `npm run bench -- chart`: draws bench/chart.svg from bench/results/engine.json.
  */
+import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { toChart } from './chart.ts'
 import { benchEngine, PEERS, type Peer } from './engine.ts'
+import type { Report } from './results.ts'
 import { toTable } from './table.ts'
 
 const USAGE = `Usage: npm run -s bench -- engine [options]
+       npm run -s bench -- chart
 
   --rounds N     times everything is measured (default: 5, with --quick 1)
   --only PEERS   of ${PEERS.join(', ')}, separated by commas; none: only Facet
@@ -55,10 +60,16 @@ async function engine(args: string[]): Promise<void> {
   process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : `\n${toTable(report)}`)
 }
 
+function chart(): void {
+  const report: Report = JSON.parse(readFileSync(new URL('results/engine.json', import.meta.url), 'utf8'))
+  writeFileSync(new URL('chart.svg', import.meta.url), toChart(report))
+}
+
 /** 0: done. 1: it failed. 2: the command line is wrong. */
 async function main([command, ...args]: readonly string[]): Promise<number> {
   try {
     if (command === 'engine') await engine([...args])
+    else if (command === 'chart' && args.length === 0) chart()
     else
       throw new UsageError(command ? `There is no benchmark ${[command, ...args].join(' ')}.` : 'Say which.')
     return 0

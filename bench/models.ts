@@ -56,6 +56,11 @@ export async function benchModel(name: SynthName, say: (text: string) => void): 
   }
 }
 
+/** What bench/ pins. */
+export function peerVersions(): Readonly<Record<string, string>> {
+  return JSON.parse(readFileSync(join(BENCH, 'package.json'), 'utf8')).dependencies
+}
+
 /** Installs the peers beside this file, where they are not yet; what npm says goes to standard error. */
 export function installPeers(say: (text: string) => void): void {
   if (existsSync(join(BENCH, 'node_modules', '.package-lock.json'))) return

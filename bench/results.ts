@@ -39,6 +39,8 @@ export interface Machine {
   readonly memoryBytes: number
   readonly platform: string
   readonly node: string
+  /** Versions of the peers. */
+  readonly engines: Readonly<Record<string, string>>
   /** One minute's load before the first measurement. */
   readonly loadAverage: number
   readonly date: string

@@ -30,22 +30,12 @@ async function load(sequences: number, contextTokens: number): Promise<readonly 
   const files = filesFromDirectory(argument(0))
   const start = performance.now()
   const manifest = await readManifest(files)
-  const [graphBytes, configBytes] = await Promise.all(
-    [GRAPH_FILE, 'config.json'].map((path) => {
-      const entry = manifest.files.find((each) => each.path === path)!
-      return readEntry(files, entry, { verify: true, onBytes: () => {} })
-    }),
-  )
-  graph = await createWasmGraph({
-    files,
-    manifest,
-    config: configFrom(JSON.parse(new TextDecoder().decode(configBytes))),
-    graph: graphBytes!,
-    sequences,
-    contextTokens,
-    verify: true,
-    spawn: spawnNodeThread,
-  })
+  const reading = { verify: true, onBytes: () => {} }
+  const read = (path: string) => readEntry(files, manifest.files.find((each) => each.path === path)!, reading)
+  const config = configFrom(JSON.parse(new TextDecoder().decode(await read('config.json'))))
+  // Not openModel: random weights have no tokenizer.
+  const model = { files, manifest, config, graph: await read(GRAPH_FILE), reading }
+  graph = await createWasmGraph({ model, sequences, contextTokens, spawn: spawnNodeThread })
   return [performance.now() - start]
 }
 
