@@ -1,8 +1,9 @@
 /** Builds what the repository does not hold: the kernels, the page as one string of HTML, then dist/ for installs. */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
 import { buildKernels } from './kernels.ts'
+import { toBuiltWorkerUrls } from './worker-urls.ts'
 
 const root = new URL('../', import.meta.url)
 const page = new URL('src/edge/page/', root)
@@ -37,4 +38,12 @@ execFileSync(new URL('node_modules/.bin/tsc', root).pathname, ['-p', 'tsconfig.b
   cwd: root,
   stdio: 'inherit',
 })
+// tsc rewrites the extensions of imports, but not those of worker scripts.
+for (const file of readdirSync(new URL('dist', root), { recursive: true, encoding: 'utf8' })) {
+  if (!file.endsWith('.js')) continue
+  const path = new URL(`dist/${file}`, root)
+  const text = readFileSync(path, 'utf8')
+  const rewritten = toBuiltWorkerUrls(text)
+  if (rewritten !== text) writeFileSync(path, rewritten)
+}
 chmodSync(new URL('dist/cli/main.js', root), 0o755)

@@ -97,7 +97,8 @@ describe('the walls', () => {
   })
 
   it('keeps Node out of everything the portable entries reach', () => {
-    for (const entry of ['index.ts', 'edge/app.ts', 'engine/engine.ts']) {
+    const browser = ['engine/browser.ts', 'engine/browser-worker.ts', 'engine/wasm/web-thread.ts']
+    for (const entry of ['index.ts', 'edge/app.ts', 'engine/engine.ts', ...browser]) {
       for (const file of reachable(entry)) {
         for (const specifier of importsOf(file))
           expect(isNode(specifier), `${file} imports ${specifier}`).toBe(false)

@@ -1,78 +1,42 @@
 /** `gemfacet/engine/node`: the engine in a worker thread, so that the caller's event loop stays free. */
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { MessageChannel, Worker } from 'node:worker_threads'
+import { type Transferable, Worker } from 'node:worker_threads'
 import { FacetError } from '../errors.ts'
 import type { Engine } from './backend.ts'
-import { connectBackend, fromWireError, type RemoteBackend, type WireError } from './bridge.ts'
 import type { LoadOptions } from './engine.ts'
-import type { LoadProgress } from './model-file.ts'
 import type { ByteRange, ModelFiles } from './model-files.ts'
-
-/** What the worker is started with; functions cannot be sent. */
-export interface WorkerStart {
-  readonly port: MessagePort
-  readonly directory: string
-  readonly options: Omit<LoadOptions, 'onProgress'>
-}
-
-/** What the worker says while it loads. */
-export type WorkerNews = { readonly progress: LoadProgress } | { readonly failed: WireError }
+import { loadRemotely, type StartedWorker, type WorkerStart } from './remote.ts'
 
 /**
- * Loads the model directory into a worker thread of its own; `close()` ends the thread.
+ * Loads the model directory into a worker thread of its own; `close()` ends the thread. On Node, Deno and Bun.
  *
- * @throws FacetError invalid_model, checksum_mismatch, tokenizer_missing, io_failed, unsupported (a peer is
- * missing), invalid_request (an option is out of range)
+ * @throws FacetError invalid_model, checksum_mismatch, tokenizer_missing, io_failed, out_of_memory,
+ * unsupported (a peer is missing), invalid_request (an option is out of range)
  */
 export async function loadEngine(directory: string, options: LoadOptions = {}): Promise<Engine> {
-  const { onProgress, ...rest } = options
-  const { port1, port2 } = new MessageChannel()
-  // In the clone Node runs the .ts source, installed it is .js: the worker is what this file is.
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  const start = { port: port2, directory, options: rest }
-  const worker = new Worker(new URL(`./node-worker.${extension}`, import.meta.url), {
+  return loadRemotely(startWorker, directory, options)
+}
+
+function startWorker(start: WorkerStart, lost: (error: FacetError) => void): StartedWorker {
+  const worker = new Worker(new URL('./node-worker.ts', import.meta.url), {
     workerData: start,
-    transferList: [port2],
+    transferList: [start.port as unknown as Transferable], // the same class, described by the DOM's types
     name: 'facet-engine',
   })
-  const port = port1 as unknown as MessagePort // Node's own type lacks only DOM details
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
-  const failed = Promise.withResolvers<never>()
-  let backend: RemoteBackend | undefined
-
-  worker.on('message', (news: WorkerNews) => {
-    if ('progress' in news) onProgress?.(news.progress)
-    else failed.reject(fromWireError(news.failed))
-  })
   worker.once('error', (cause) => {
-    const error = new FacetError('internal', `The thread that computes failed: ${cause.message}`, { cause })
-    failed.reject(error)
-    backend?.disconnect(error)
+    lost(new FacetError('internal', `The thread that computes failed: ${cause.message}`, { cause }))
   })
   worker.once('exit', () => {
-    const error = new FacetError('unavailable', 'The thread that computes has ended; load the model again.')
-    failed.reject(error)
-    backend?.disconnect(error)
+    lost(new FacetError('unavailable', 'The thread that computes has ended; load the model again.'))
   })
-
-  const close = async (): Promise<void> => {
-    backend?.disconnect(new FacetError('unavailable', 'The engine is closed; load the model again.'))
-    await worker.terminate()
-    await exited
+  return {
+    end: async () => {
+      await worker.terminate()
+      await exited
+    },
   }
-  const connected = connectBackend(port)
-  connected.catch(() => {}) // a port that closes is told by `failed`, which knows why
-  try {
-    backend = await Promise.race([connected, failed.promise])
-  } catch (error) {
-    port.close()
-    await close()
-    throw error
-  }
-  failed.promise.catch(() => {}) // from now on the backend's callers are told
-  const { name, model, chat, score } = backend
-  return { name, model, chat, ...(score && { score }), close }
 }
 
 /** A model directory on this machine's disk. */
