@@ -14,6 +14,8 @@ export interface EngineBenchOptions {
   readonly peers: readonly Peer[]
   /** A small shape and short prompts: shows within a minute that everything runs. */
   readonly quick: boolean
+  /** Folder that models are kept in. */
+  readonly cache: string
   readonly say: (text: string) => void
 }
 
@@ -41,10 +43,10 @@ const FACET = 'facet'
 /** Positions of the cache of the process whose memory is measured. */
 const MEMORY_CONTEXT = 1024
 
-export async function benchEngine({ rounds, peers, quick, say }: EngineBenchOptions): Promise<Report> {
+export async function benchEngine({ rounds, peers, quick, cache, say }: EngineBenchOptions): Promise<Report> {
   const machine = machineFacts()
   if (peers.length > 0) installPeers(say)
-  const model = await benchModel(quick ? 'tiny' : 'gemma-2b', say)
+  const model = await benchModel(quick ? 'tiny' : 'gemma-2b', cache, say)
   const run: Run = { model, sizes: quick ? QUICK : FULL, rounds, say, results: new Results(say) }
   // Alone first: what is measured here wants the machine's memory and disk cache for itself.
   await measureLoading(run)

@@ -1,11 +1,12 @@
 /**
- * `npm run bench -- engine [--rounds N] [--only PEER,PEER|none] [--quick] [--json]`: measures the engine.
+ * `npm run bench -- engine [--rounds N] [--only PEER,PEER|none] [--quick] [--cache DIR] [--json]`: measures the engine.
  * `npm run bench -- chart`: draws bench/chart.svg from bench/results/engine.json.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { toChart } from './chart.ts'
 import { benchEngine, PEERS, type Peer } from './engine.ts'
+import { CACHE } from './models.ts'
 import type { Report } from './results.ts'
 import { toTable } from './table.ts'
 
@@ -15,6 +16,7 @@ const USAGE = `Usage: npm run -s bench -- engine [options]
   --rounds N     times everything is measured (default: 5, with --quick 1)
   --only PEERS   of ${PEERS.join(', ')}, separated by commas; none: only Facet
   --quick        a small model: shows within a minute that everything runs
+  --cache DIR    where the models are kept (default: bench/.cache)
   --json         one JSON object on standard output instead of tables
 `
 
@@ -44,6 +46,7 @@ async function engine(args: string[]): Promise<void> {
       rounds: { type: 'string' },
       only: { type: 'string' },
       quick: { type: 'boolean', default: false },
+      cache: { type: 'string', default: CACHE },
       json: { type: 'boolean', default: false },
     },
   })
@@ -52,6 +55,7 @@ async function engine(args: string[]): Promise<void> {
     rounds: roundsFrom(values.rounds, values.quick),
     peers: peersFrom(values.only),
     quick: values.quick,
+    cache: values.cache,
     say: (text) => {
       const seconds = Math.round((performance.now() - startMs) / 1000)
       process.stderr.write(`${String(seconds).padStart(5)} s  ${text}\n`)

@@ -1,4 +1,4 @@
-/** The models that are measured: made once, kept in bench/.cache. */
+/** The models that are measured: made once, then kept. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,13 +22,19 @@ export interface BenchModel {
   gguf(): string
 }
 
+/** Where models are kept unless said otherwise; git ignores it. */
+export const CACHE: string = join(BENCH, '.cache')
+
 /** @param say is told before anything that takes long */
-export async function benchModel(name: SynthName, say: (text: string) => void): Promise<BenchModel> {
-  const cache = join(BENCH, '.cache')
+export async function benchModel(
+  name: SynthName,
+  cache: string,
+  say: (text: string) => void,
+): Promise<BenchModel> {
   const directory = join(cache, name)
   mkdirSync(cache, { recursive: true })
   if (!existsSync(join(directory, MANIFEST_FILE))) {
-    say(`writing ${name} with random weights to bench/.cache`)
+    say(`writing ${name} with random weights to ${cache}`)
     await synthesize(name, directory)
   }
   const json = (file: string): unknown => JSON.parse(readFileSync(join(directory, file), 'utf8'))
@@ -48,7 +54,7 @@ export async function benchModel(name: SynthName, say: (text: string) => void): 
     gguf: () => {
       const path = join(cache, `${name}.gguf`)
       if (!existsSync(path)) {
-        say(`writing ${name} as GGUF to bench/.cache`)
+        say(`writing ${name} as GGUF to ${cache}`)
         writeGguf(path, config)
       }
       return path
