@@ -36,6 +36,7 @@ function startWorker(start: WorkerStart, lost: (error: FacetError) => void): Sta
   })
   worker.addEventListener('error', (event) => {
     event.preventDefault()
+    worker.terminate() // it would live on, and nobody knows in what state
     lost(
       new FacetError(
         'internal',
