@@ -55,5 +55,11 @@ function toLogprobs(tokens: readonly TokenLogprob[]): object {
 }
 
 function toAlternative({ text, logprob }: TokenAlternative): object {
-  return { token: text, logprob: toFinite(logprob), bytes: [...new TextEncoder().encode(text)] }
+  return { token: text, logprob: toFinite(logprob), bytes: toTokenBytes(text) }
+}
+
+/** A token that is part of a character goes by its entry in the vocabulary, such as `<0xE6>`: clients join the bytes. */
+function toTokenBytes(text: string): number[] {
+  const byte = /^<0x([0-9A-F]{2})>$/.exec(text)?.[1]
+  return byte === undefined ? [...new TextEncoder().encode(text)] : [Number.parseInt(byte, 16)]
 }

@@ -1,6 +1,7 @@
-/** Runs the choices of one answer side by side, as one stream of events. */
+/** Runs the choices of one answer, a few at a time, as one stream of events. */
 import { FacetError, toFacetError } from '../errors.ts'
 import type { Backend, ChatEvent, ChatRequest } from '../types.ts'
+import { toWireNames } from './error-response.ts'
 
 export interface ChoiceEvent {
   readonly choice: number
@@ -11,6 +12,12 @@ interface Arrival {
   readonly choice: number
   readonly result: IteratorResult<ChatEvent> | { readonly error: unknown }
 }
+
+/**
+ * Choices at the same time. The others wait here: a large `n` would fill the queue of an engine, which
+ * answers with `queue_full` however often it is asked again.
+ */
+const AT_ONCE = 4
 
 /**
  * Yields the events of all choices as they come, at most one ahead of the reader for each choice.
@@ -31,6 +38,12 @@ export async function* runChoices(
     arrivals.push(arrival)
     wake()
   }
+  const begin = (): void => {
+    const choice = iterators.length
+    if (choice === requests.length) return
+    iterators.push(backend.chat(requests[choice]!, { signal })[Symbol.asyncIterator]())
+    pull(choice)
+  }
   const pull = (choice: number): void => {
     iterators[choice]!.next().then(
       (result) => arrive({ choice, result }),
@@ -45,8 +58,7 @@ export async function* runChoices(
   signal.addEventListener('abort', onAbort)
   let running = requests.length
   try {
-    for (const request of requests) iterators.push(backend.chat(request, { signal })[Symbol.asyncIterator]())
-    for (const choice of requests.keys()) pull(choice)
+    for (let slot = 0; slot < AT_ONCE; slot++) begin()
     const finished = new Set<number>()
     while (running > 0) {
       if (signal.aborted) throw toFacetError(signal.reason)
@@ -58,10 +70,11 @@ export async function* runChoices(
         continue
       }
       const { choice, result } = arrival
-      if ('error' in result) throw toFacetError(result.error)
+      if ('error' in result) throw toWireNames(toFacetError(result.error))
       if (result.done) {
         if (!finished.has(choice)) throw unfinished(backend)
         running--
+        begin()
         continue
       }
       if (result.value.type === 'finish') finished.add(choice)

@@ -51,13 +51,17 @@ export function completionWriter(
 
 /** The old parallel-lists form. Of alternatives with the same text the likelier one is kept. */
 function toLogprobs(tokens: readonly TokenLogprob[], start: number): object {
+  let offset = start
   return {
     tokens: tokens.map(({ text }) => text),
     token_logprobs: tokens.map(({ logprob }) => toFinite(logprob)),
     top_logprobs: tokens.map(({ top = [] }) =>
       Object.fromEntries([...top].reverse().map(({ text, logprob }) => [text, toFinite(logprob)])),
     ),
-    text_offset: tokens.map((_, index) => start + lengthOf(tokens.slice(0, index))),
+    text_offset: tokens.map(({ text }) => {
+      offset += text.length
+      return offset - text.length
+    }),
   }
 }
 

@@ -1,5 +1,5 @@
 /** FacetErrors on the wire, in OpenAI's JSON shape. */
-import { type FacetError, toFacetError } from '../errors.ts'
+import { FacetError, toFacetError } from '../errors.ts'
 
 export interface ErrorBody {
   readonly error: {
@@ -24,6 +24,21 @@ const TYPES: Readonly<Record<number, string>> = {
 export function toErrorBody(error: FacetError): ErrorBody {
   const type = TYPES[error.status] ?? (error.status < 500 ? 'invalid_request_error' : 'server_error')
   return { error: { message: error.message, type, param: error.field ?? null, code: error.code } }
+}
+
+/** A Backend's complaint about `logitBias`, to a client that knows it as `logit_bias`. */
+export function toWireNames(error: FacetError): FacetError {
+  const [name] = /^[a-z]+[A-Z]\w*/.exec(error.field ?? '') ?? []
+  if (!name) return error
+  const wire = name.replace(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`)
+  const { status, retryAfterMs, backend, cause } = error
+  return new FacetError(error.code, error.message.replaceAll(name, wire), {
+    field: error.field!.replace(name, wire),
+    status,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(backend !== undefined && { backend }),
+    ...(cause !== undefined && { cause }),
+  })
 }
 
 export function toErrorResponse(thrown: unknown, report: Report, extra: object = {}): Response {

@@ -25,7 +25,7 @@ export const text: Schema<string> = v.string(must('a string'))
 
 export const nonEmptyText: Schema<string> = v.pipe(
   v.string(must('a string')),
-  v.minLength(1, 'must not be empty'),
+  v.minLength(1, 'must not be empty; leave it out or give a text'),
 )
 
 /** @param what the range in words; default: from min to max */
@@ -56,7 +56,7 @@ export function oneOf<const T extends string>(
 export function listOf<T>(item: Schema<T>, what: string, least: number, most: number): Schema<T[]> {
   return v.pipe(
     v.array(item, must(what)),
-    v.minLength(least, 'must not be empty'),
+    v.minLength(least, 'must not be empty; give at least one entry'),
     v.maxLength(most, (issue) => `may hold at most ${most} entries, but holds ${issue.received}`),
   )
 }

@@ -123,6 +123,20 @@ describe('a chat completion', () => {
     expect(body.usage).toEqual({ prompt_tokens: 5, completion_tokens: 9, total_tokens: 14 })
   })
 
+  it('draws many choices a few at a time, so that they fit the queue of an engine', async () => {
+    const backend = new FakeBackend()
+    const body: Json = await (await post(edge(backend), CHAT, { ...HELLO, n: 128, seed: 0 })).json()
+    expect(body.choices.map((choice: Json) => choice.message.content)).toEqual(Array(128).fill('Hello!'))
+    expect(new Set(backend.requests.map(({ seed }) => seed)).size).toBe(128)
+    expect(backend.mostActive).toBeLessThanOrEqual(4)
+  })
+
+  it('gives the byte of a token that is part of a character', async () => {
+    const backend = new FakeBackend({ pieces: ['<0xE6>', 'ö'] })
+    const body: Json = await (await post(edge(backend), CHAT, { ...HELLO, logprobs: true })).json()
+    expect(body.choices[0].logprobs.content.map(({ bytes }: Json) => bytes)).toEqual([[0xe6], [0xc3, 0xb6]])
+  })
+
   it('reports cached prompt tokens when the backend knows', async () => {
     const usage = { promptTokens: 5, completionTokens: 1, cachedTokens: 4 }
     const backend = new FakeBackend({ finish: { usage, reason: 'length' } })
@@ -258,6 +272,17 @@ describe('a backend that fails', () => {
     })
     expect(all.at(-2).choices[0].delta.content).toBe('lo')
     expect(all).not.toContain('[DONE]')
+  })
+
+  it('names the field as the wire does', async () => {
+    const wrong = new FacetError('invalid_request', 'logitBias[9] names no token; leave it out.', {
+      field: 'logitBias[9]',
+    })
+    const response = await post(edge(failing(0, wrong)), CHAT, HELLO)
+    expect((await response.json()).error).toMatchObject({
+      message: 'logit_bias[9] names no token; leave it out.',
+      param: 'logit_bias[9]',
+    })
   })
 
   it('after content fails a whole answer', async () => {

@@ -21,7 +21,7 @@ const CHAT_MISTAKES: readonly (readonly [unknown, string | null, string])[] = [
   ],
   ['', null, 'The request body is empty; send a JSON object.'],
   [{}, 'messages', 'messages is missing, but required.'],
-  [{ messages: [] }, 'messages', 'messages must not be empty.'],
+  [{ messages: [] }, 'messages', 'messages must not be empty; give at least one entry.'],
   [{ messages: 'hi' }, 'messages', 'messages must be a list of messages, but is "hi".'],
   [{ messages: ['hi'] }, 'messages[0]', 'messages[0] must be an object, but is "hi".'],
   [{ messages: [{ role: 'user' }] }, 'messages[0].content', 'messages[0].content is missing, but required.'],
@@ -31,7 +31,7 @@ const CHAT_MISTAKES: readonly (readonly [unknown, string | null, string])[] = [
     'messages[0].content must be a string or a list of text parts, but is null.',
   ],
   [user(5), 'messages[0].content', 'messages[0].content must be a string or a list of text parts, but is 5.'],
-  [user([]), 'messages[0].content', 'messages[0].content must not be empty.'],
+  [user([]), 'messages[0].content', 'messages[0].content must not be empty; give at least one entry.'],
   [
     user([
       { type: 'text', text: 'What is this?' },
@@ -82,7 +82,7 @@ const CHAT_MISTAKES: readonly (readonly [unknown, string | null, string])[] = [
   [{ ...HELLO, n: 0 }, 'n', 'n must be a whole number from 1 to 128, but is 0.'],
   [{ ...HELLO, n: 129 }, 'n', 'n must be a whole number from 1 to 128, but is 129.'],
   [{ ...HELLO, stream: 'true' }, 'stream', 'stream must be true or false, but is "true".'],
-  [{ ...HELLO, stop: ['a', ''] }, 'stop[1]', 'stop[1] must not be empty.'],
+  [{ ...HELLO, stop: ['a', ''] }, 'stop[1]', 'stop[1] must not be empty; leave it out or give a text.'],
   [{ ...HELLO, stop: 5 }, 'stop', 'stop must be a string or a list of strings, but is 5.'],
   [{ ...HELLO, seed: 0.5 }, 'seed', 'seed must be a whole number'],
   [
@@ -141,8 +141,8 @@ const COMPLETION_MISTAKES: typeof CHAT_MISTAKES = [
     'prompt must be a string, a list of strings, a list of token ids or a list of such lists',
   ],
   [{ prompt: 'a', logprobs: 21 }, 'logprobs', 'logprobs must be a whole number from 0 to 20, but is 21.'],
-  [{ prompt: [] }, 'prompt', 'prompt must not be empty.'],
-  [{ prompt: [[]] }, 'prompt[0]', 'prompt[0] must not be empty.'],
+  [{ prompt: [] }, 'prompt', 'prompt must not be empty; give at least one entry.'],
+  [{ prompt: [[]] }, 'prompt[0]', 'prompt[0] must not be empty; give at least one entry.'],
   [{ prompt: ['a', 1] }, 'prompt[1]', 'prompt[1] must be a string, but is 1.'],
   [{ prompt: [1, 'a'] }, 'prompt[1]', 'prompt[1] must be a token id, but is "a".'],
   [{ prompt: [[1, -2]] }, 'prompt[0][1]', 'prompt[0][1] must be a token id, but is -2.'],
