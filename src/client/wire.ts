@@ -62,9 +62,7 @@ export function toWire(request: ChatRequest, model: string | undefined): { path:
     const value = request[field]
     if (value === undefined) continue
     if (!Number.isFinite(value)) {
-      throw new FacetError('invalid_request', `${name} must be a finite number, but is ${value}.`, {
-        field: name,
-      })
+      throw new FacetError('invalid_request', `${field} must be a finite number, but is ${value}.`, { field })
     }
     numbers[name] = value
   }

@@ -69,13 +69,10 @@ export function createEngine(options: EngineOptions): Engine {
 
   /** Prompt ids that leave room for at least `room` tokens after them. */
   const promptOf = (request: ChatRequest | ScoreRequest, room: number): number[] => {
-    const ids = [...promptIds(request, tokenizer, config)]
-    const field = request.messages ? 'messages' : 'prompt'
-    if (ids.length === 0) {
-      throw new FacetError('invalid_request', `${field} is empty; give at least one token.`, { field })
-    }
+    const ids = promptIds(request, tokenizer, config)
     const most = contextTokens - room
     if (ids.length > most) {
+      const field = request.messages ? 'messages' : 'prompt'
       throw new FacetError(
         'context_length_exceeded',
         `${field} is ${ids.length} tokens long, but may be at most ${Math.max(most, 0)}: the context holds ${contextTokens} and ${room} must be left for what follows.`,

@@ -150,7 +150,7 @@ async function checkChunk(
   if (sum === entry.chunks[start / CHUNK_BYTES]) return
   throw new FacetError(
     'checksum_mismatch',
-    `${entry.path} in ${files.location} is corrupt between bytes ${start} and ${start + bytes.length}; download or convert the model again.`,
+    `${entry.path} in ${files.location} is corrupt between bytes ${start} and ${start + bytes.length - 1}; download or convert the model again.`,
     { field: entry.path },
   )
 }

@@ -1,15 +1,14 @@
 /**
- * Chooses the next token from the logits, and says how likely tokens were.
+ * Chooses the next token from the logits. Log-probabilities for the caller are taken before it changes them.
  *
  * Order of operations, each on what the one before left:
- * 1. log-probabilities for the caller, from the model's own logits, before anything below (OpenAI)
- * 2. logit_bias is added; -100 removes the token (OpenAI: "should result in a ban")
- * 3. repetition penalty, over prompt and answer (transformers' RepetitionPenaltyLogitsProcessor)
- * 4. presence and frequency penalty, over the answer (OpenAI's formula)
- * 5. temperature 0: the most likely token, the lowest id of equals. Otherwise divide by the temperature,
+ * 1. logitBias is added; -100 removes the token (OpenAI: "should result in a ban")
+ * 2. repetition penalty, over prompt and answer (transformers' RepetitionPenaltyLogitsProcessor)
+ * 3. presence and frequency penalty, over the answer (OpenAI's formula)
+ * 4. temperature 0: the most likely token, the lowest id of equals. Otherwise divide by the temperature,
  *    then top-k, top-p, min-p, each measured on what is left (the order of transformers' generate;
  *    llama.cpp by default takes the temperature last)
- * 6. draw
+ * 5. draw
  */
 import { FacetError } from '../errors.ts'
 import type { Sampling } from '../types.ts'
@@ -28,7 +27,7 @@ export interface Sampler {
    * The next token. Changes the logits in place: take log-probabilities before.
    *
    * @param logits (vocabSize)
-   * @throws FacetError internal if the model gave NaN; invalid_request if logit_bias bans every token
+   * @throws FacetError internal if the model gave NaN; invalid_request if logitBias bans every token
    */
   next(logits: Float32Array): number
 }
@@ -149,7 +148,7 @@ function pick(weights: Float64Array, minP: number, uniform: number): number {
 
 function noChoice(logits: Float32Array): FacetError {
   return logits.every((logit) => logit === -Infinity)
-    ? new FacetError('invalid_request', 'logit_bias bans every token; leave at least one.', {
+    ? new FacetError('invalid_request', 'logitBias bans every token; leave at least one.', {
         field: 'logitBias',
       })
     : notNumbers()

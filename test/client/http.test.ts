@@ -550,6 +550,10 @@ describe('bad options', () => {
       field: 'temperature',
       message: 'temperature must be a finite number, but is NaN.',
     })
+    await expect(collect(client.chat({ ...QUESTION, maxTokens: Infinity }))).rejects.toMatchObject({
+      field: 'maxTokens',
+      message: 'maxTokens must be a finite number, but is Infinity.',
+    })
     await expect(collect(client.chat({} as ChatRequest))).rejects.toMatchObject({ field: 'messages' })
     expect(calls).toEqual([])
   })

@@ -180,7 +180,9 @@ describe('a model directory', () => {
         bytes[seed % bytes.length]! ^= 1 << (seed % 8)
         const error = await refusal(new Map(contents).set(path, bytes))
         expect(error).toMatchObject({ code: 'checksum_mismatch', field: path })
-        expect(error.message).toContain(`${path} in memory is corrupt between bytes 0 and ${bytes.length}`)
+        expect(error.message).toContain(
+          `${path} in memory is corrupt between bytes 0 and ${bytes.length - 1}`,
+        )
       }),
       { numRuns: 20 },
     )
@@ -247,7 +249,7 @@ describe('a file of several chunks', () => {
     const read = readEntry(inMemory(new Map([['big', wrong]])), entry, { verify: true })
     await expect(read).rejects.toMatchObject({
       code: 'checksum_mismatch',
-      message: expect.stringContaining(`between bytes ${CHUNK_BYTES} and ${2 * CHUNK_BYTES};`),
+      message: expect.stringContaining(`between bytes ${CHUNK_BYTES} and ${2 * CHUNK_BYTES - 1};`),
     })
   })
 })
