@@ -3,8 +3,9 @@
  * agree with. Gemma 1 (2024), Gemma 2 (2024) and Gemma 3 (2025), as their reports and Hugging Face's
  * transformers define them.
  *
- * Activations are float32. Sums are taken in float64, in an order that does not depend on what else
- * is in the batch, so that the same tokens give the same bits however they are sliced.
+ * Activations are float32, unless it is told to round them to 8 bits where quantizing kernels do. Sums are
+ * taken in float64, in an order that does not depend on what else is in the batch, so that the same tokens
+ * give the same bits however they are sliced.
  *
  * Letters in shapes: n tokens of the step, d hiddenSize, f intermediateSize, h heads, g kvHeads,
  * e headDim, v vocabSize.
@@ -21,8 +22,21 @@ interface Row {
   readonly position: number
 }
 
-export function createReference(config: GemmaConfig, weights: Weights): Graph {
-  const model = readModel(config, weights)
+export interface ReferenceOptions {
+  /** 8: the input of every linear layer, the head included, is rounded in blocks of 32. Default 32: it is not. */
+  readonly activationBits?: 8 | 32
+  /** 8: every key and value is rounded, a head's vector at a time. Default 32. */
+  readonly cacheBits?: 8 | 32
+  /** How their codes are rounded. Default: half to even. */
+  readonly round?: (code: number) => number
+}
+
+export function createReference(
+  config: GemmaConfig,
+  weights: Weights,
+  options: ReferenceOptions = {},
+): Graph {
+  const model = readModel(config, weights, options)
   return {
     config,
     name: 'reference',
@@ -48,30 +62,42 @@ export function createReference(config: GemmaConfig, weights: Weights): Graph {
 // ---------------------------------------------------------------------------------------------------------
 // The model
 
+/** x (n, k) -> x @ W^T (n, m) for some W (m, k). */
+type Linear = (x: Float32Array, n: number) => Float32Array
+
 interface Layer {
   readonly inputNorm: Float32Array // (d)
-  readonly qkv: Float32Array // ((h + 2g) e, d): rows of q, then k, then v
+  readonly qkv: Linear // W ((h + 2g) e, d): rows of q, then k, then v
   readonly qNorm?: Float32Array // (e)
   readonly kNorm?: Float32Array // (e)
-  readonly output: Float32Array // (d, h e)
+  readonly output: Linear // W (d, h e)
   readonly attentionPostNorm?: Float32Array // (d)
   readonly mlpNorm: Float32Array // (d)
-  readonly gate: Float32Array // (f, d)
-  readonly up: Float32Array // (f, d)
-  readonly down: Float32Array // (d, f)
+  readonly gate: Linear // W (f, d)
+  readonly up: Linear // W (f, d)
+  readonly down: Linear // W (d, f)
   readonly mlpPostNorm?: Float32Array // (d)
   readonly inverseFrequencies: Float32Array // (e / 2)
 }
 
 interface Model {
-  readonly embedding: Float32Array // (v, d), also the output head
+  readonly embedding: Float32Array // (v, d)
+  readonly head: Linear // W (v, d): the embedding
   readonly layers: readonly Layer[]
   readonly norm: Float32Array // (d)
+  /** What the cache makes of a key or value (e). */
+  readonly cached: (vector: Float32Array) => Float32Array
 }
 
-function readModel(config: GemmaConfig, weights: Weights): Model {
+function readModel(config: GemmaConfig, weights: Weights, options: ReferenceOptions): Model {
+  const embedding = weights.tensor('model.embed_tokens.weight')
+  const { activationBits, cacheBits, round = roundHalfToEven } = options
+  const linear = (w: Float32Array): Linear =>
+    activationBits === 8 ? (x, n) => matmul(roundTo8Bits(x, 32, round), w, n) : (x, n) => matmul(x, w, n)
   return {
-    embedding: weights.tensor('model.embed_tokens.weight'),
+    embedding,
+    head: linear(embedding),
+    cached: (vector) => (cacheBits === 8 ? roundTo8Bits(vector, config.headDim, round) : vector),
     norm: weights.tensor('model.norm.weight'),
     layers: config.layers.map((layer, index) => {
       const tensor = (part: string) => weights.tensor(`model.layers.${index}.${part}.weight`)
@@ -80,12 +106,12 @@ function readModel(config: GemmaConfig, weights: Weights): Model {
       const mlpNorm = config.postNorms ? 'pre_feedforward_layernorm' : 'post_attention_layernorm'
       return {
         inputNorm: tensor('input_layernorm'),
-        qkv: tensor('self_attn.qkv_proj'),
-        output: tensor('self_attn.o_proj'),
+        qkv: linear(tensor('self_attn.qkv_proj')),
+        output: linear(tensor('self_attn.o_proj')),
         mlpNorm: tensor(mlpNorm),
-        gate: tensor('mlp.gate_proj'),
-        up: tensor('mlp.up_proj'),
-        down: tensor('mlp.down_proj'),
+        gate: linear(tensor('mlp.gate_proj')),
+        up: linear(tensor('mlp.up_proj')),
+        down: linear(tensor('mlp.down_proj')),
         inverseFrequencies: inverseFrequencies(layer, config.headDim),
         ...(config.qkNorm && { qNorm: tensor('self_attn.q_norm'), kNorm: tensor('self_attn.k_norm') }),
         ...(config.postNorms && {
@@ -99,14 +125,14 @@ function readModel(config: GemmaConfig, weights: Weights): Model {
 
 /** Every layer over the step's tokens. Writes their keys and values; returns x (n, d). */
 function forward(config: GemmaConfig, model: Model, rows: readonly Row[]): Float32Array {
-  const { hiddenSize: d, rmsNormEps: eps } = config
+  const eps = config.rmsNormEps
   const n = rows.length
   const x = embed(config, model.embedding, rows) // (n, d), the residual stream
   for (const [index, layer] of model.layers.entries()) {
-    const attended = attention(config, layer, index, rows, rmsNorm(x, layer.inputNorm, eps)) // (n, d)
+    const attended = attention(config, model, index, rows, rmsNorm(x, layer.inputNorm, eps)) // (n, d)
     add(x, layer.attentionPostNorm ? rmsNorm(attended, layer.attentionPostNorm, eps) : attended)
 
-    const mixed = mlp(layer, n, rmsNorm(x, layer.mlpNorm, eps), d) // (n, d)
+    const mixed = mlp(layer, n, rmsNorm(x, layer.mlpNorm, eps)) // (n, d)
     add(x, layer.mlpPostNorm ? rmsNorm(mixed, layer.mlpPostNorm, eps) : mixed)
   }
   return x
@@ -125,7 +151,7 @@ function embed(config: GemmaConfig, embedding: Float32Array, rows: readonly Row[
 /** The output head, tied to the embedding. x (m, d) -> logits (m, v) */
 function head(config: GemmaConfig, model: Model, x: Float32Array): Float32Array {
   const normed = rmsNorm(x, model.norm, config.rmsNormEps)
-  const logits = matmul(normed, model.embedding, x.length / config.hiddenSize, config.vocabSize)
+  const logits = model.head(normed, x.length / config.hiddenSize)
   const cap = config.logitSoftcap
   if (cap !== undefined) for (let i = 0; i < logits.length; i++) logits[i] = softcap(logits[i]!, cap)
   return logits
@@ -136,14 +162,15 @@ function head(config: GemmaConfig, model: Model, x: Float32Array): Float32Array 
 
 function attention(
   config: GemmaConfig,
-  layer: Layer,
+  model: Model,
   index: number,
   rows: readonly Row[],
   normed: Float32Array, // (n, d)
 ): Float32Array {
+  const layer = model.layers[index]!
   const { heads, kvHeads, headDim } = config
   const width = (heads + 2 * kvHeads) * headDim
-  const qkv = matmul(normed, layer.qkv, rows.length, width) // (n, (h + 2g) e)
+  const qkv = layer.qkv(normed, rows.length) // (n, (h + 2g) e)
 
   // Keys and values of all the step's tokens go into the cache first; the mask then looks no further
   // than a token's own position.
@@ -160,8 +187,8 @@ function attention(
       const at = (group * cache.capacity + position) * headDim
       const key = (heads + group) * headDim
       const value = (heads + kvHeads + group) * headDim
-      cache.keys[index]!.set(row.subarray(key, key + headDim), at)
-      cache.values[index]!.set(row.subarray(value, value + headDim), at)
+      cache.keys[index]!.set(model.cached(row.subarray(key, key + headDim)), at)
+      cache.values[index]!.set(model.cached(row.subarray(value, value + headDim)), at)
     }
   }
 
@@ -179,7 +206,7 @@ function attention(
       weightedSum(weights, cache.values[index]!, base + first * headDim, out.subarray(from, from + headDim))
     }
   }
-  return matmul(out, layer.output, rows.length, config.hiddenSize)
+  return layer.output(out, rows.length)
 }
 
 /** query (e) . keys[first..last] (e) -> (last - first + 1) */
@@ -241,12 +268,11 @@ function rotate(vector: Float32Array, cos: Float32Array, sin: Float32Array): voi
 // MLP
 
 /** down(gelu(gate x) * up x): GeGLU. (n, d) -> (n, d) */
-function mlp(layer: Layer, n: number, normed: Float32Array, d: number): Float32Array {
-  const f = layer.gate.length / d
-  const gate = matmul(normed, layer.gate, n, f)
-  const up = matmul(normed, layer.up, n, f)
+function mlp(layer: Layer, n: number, normed: Float32Array): Float32Array {
+  const gate = layer.gate(normed, n)
+  const up = layer.up(normed, n)
   for (let i = 0; i < gate.length; i++) gate[i] = gelu(gate[i]!) * up[i]!
-  return matmul(gate, layer.down, n, d)
+  return layer.down(gate, n)
 }
 
 /** The tanh form, whatever an early config's hidden_act says (Hendrycks and Gimpel 2016). */
@@ -263,8 +289,9 @@ function gelu(x: number): number {
  * Four rows of W at a time: they stay in the first-level cache while all tokens pass, and four
  * independent sums keep the processor's adders busy.
  */
-function matmul(x: Float32Array, w: Float32Array, n: number, m: number): Float32Array {
+function matmul(x: Float32Array, w: Float32Array, n: number): Float32Array {
   const k = x.length / n
+  const m = w.length / k
   const y = new Float32Array(n * m)
   const blocked = m - (m % 4)
   for (let o = 0; o < blocked; o += 4) {
@@ -300,6 +327,27 @@ function matmul(x: Float32Array, w: Float32Array, n: number, m: number): Float32
     }
   }
   return y
+}
+
+/**
+ * x as 8 bits hold it: in each block the scale is absmax / 127 and codes are rounded. In float32
+ * throughout, because the rounding must fall to the same side as in a kernel.
+ */
+function roundTo8Bits(x: Float32Array, block: number, round: (code: number) => number): Float32Array {
+  const y = new Float32Array(x.length)
+  for (let at = 0; at < x.length; at += block) {
+    let absmax = 0
+    for (let j = at; j < at + block; j++) absmax = Math.max(absmax, Math.abs(x[j]!))
+    const scale = Math.fround(absmax / 127)
+    const inverse = absmax > 0 ? Math.fround(127 / absmax) : 0
+    for (let j = at; j < at + block; j++) y[j] = round(Math.fround(x[j]! * inverse)) * scale
+  }
+  return y
+}
+
+/** At this size a double has no room for fractions, and addition rounds half to even. */
+function roundHalfToEven(value: number): number {
+  return value + 1.5 * 2 ** 52 - 1.5 * 2 ** 52
 }
 
 /** x * rsqrt(mean(x^2) + eps) * w over each row of w's length; w has its 1 added already. */
