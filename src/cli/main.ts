@@ -37,6 +37,8 @@ async function main(argv: readonly string[]): Promise<number> {
     await program
       .name(entry ? `facet ${entry.name}` : 'facet')
       .exitOverride()
+      .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'facet: ')) })
+      .showHelpAfterError(`Run 'facet ${entry ? `${entry.name} ` : ''}--help' to see how it is used.`)
       .parseAsync(entry ? argv.slice(1) : [...argv], { from: 'user' })
     return 0
   } catch (error) {

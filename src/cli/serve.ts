@@ -39,7 +39,10 @@ export function command(): Command {
       new Option('--port <number>', '0 takes any free one').env('PORT').default(8787).argParser(toPort),
     )
     .addOption(
-      new Option('--host <address>', '0.0.0.0 lets other machines in').env('HOST').default('127.0.0.1'),
+      new Option('--host <address>', '0.0.0.0 lets other machines in')
+        // Not HOST, which some systems set to the machine's name: that would open the server to its network.
+        .env('FACET_HOST')
+        .default('127.0.0.1'),
     )
     .addOption(
       new Option(
@@ -93,10 +96,19 @@ async function run(directory: string, options: Options): Promise<void> {
   }
 }
 
-/** The engine names its option; here that is a flag. */
+/** The engine's options that have another name as a flag. */
+const FLAGS: Readonly<Record<string, string>> = {
+  contextTokens: '--context',
+  threads: '--threads',
+  slots: '--slots',
+  cacheBits: '--kv',
+}
+
 function toFlagError(error: unknown): unknown {
-  if (!(error instanceof FacetError) || error.field !== 'contextTokens') return error
-  return new FacetError(error.code, error.message.replace('contextTokens', '--context'), { cause: error })
+  if (!(error instanceof FacetError)) return error
+  const field = error.field ?? ''
+  if (!Object.hasOwn(FLAGS, field)) return error
+  return new FacetError(error.code, error.message.replace(field, FLAGS[field]!), { cause: error })
 }
 
 async function manifestOf(directory: string): Promise<Manifest> {

@@ -48,7 +48,7 @@ describe('facet convert', () => {
     ]) {
       const { code, stdout, stderr } = await facet(['convert', ...args])
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-      expect(stderr).toMatch(/^error: [^\n]+\n/)
+      expect(stderr).toMatch(/^facet: [^\n]+\nRun 'facet \w+ --help' to see how it is used\.\n$/)
     }
   })
 

@@ -99,7 +99,7 @@ describe('facet inspect', () => {
     ]) {
       const { code, stderr } = await facet(['inspect', ...args])
       expect(code).toBe(2)
-      expect(stderr).toMatch(/^error: [^\n]+\n/)
+      expect(stderr).toMatch(/^facet: [^\n]+\nRun 'facet \w+ --help' to see how it is used\.\n$/)
     }
   })
 })

@@ -29,7 +29,7 @@ interface Run {
 }
 
 function facet(args: readonly string[], env: Readonly<Record<string, string>> = {}): Run {
-  const { PORT: _, HOST: __, ...inherited } = process.env
+  const { PORT: _, FACET_HOST: __, ...inherited } = process.env
   const child = spawn(process.execPath, [MAIN, 'serve', ...args], {
     env: { ...inherited, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

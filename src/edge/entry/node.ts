@@ -64,8 +64,8 @@ function toListenError(cause: NodeJS.ErrnoException, port: number, hostname: str
   const sentences: Readonly<Record<string, string>> = {
     EADDRINUSE: `Port ${port} is already in use; stop the program that holds it, or choose another with --port or PORT.`,
     EACCES: `Port ${port} needs permissions this program does not have; choose one above 1023 with --port or PORT.`,
-    EADDRNOTAVAIL: `${hostname} is not an address of this machine; choose 127.0.0.1 or 0.0.0.0 with --host or HOST.`,
-    ENOTFOUND: `The host name ${hostname} is not known; choose 127.0.0.1 or 0.0.0.0 with --host or HOST.`,
+    EADDRNOTAVAIL: `${hostname} is not an address of this machine; choose 127.0.0.1 or 0.0.0.0 with --host or FACET_HOST.`,
+    ENOTFOUND: `The host name ${hostname} is not known; choose 127.0.0.1 or 0.0.0.0 with --host or FACET_HOST.`,
   }
   const sentence = sentences[cause.code ?? ''] ?? `Cannot listen on ${hostname}:${port}: ${cause.message}.`
   return new FacetError('io_failed', sentence, { cause })
