@@ -1,5 +1,6 @@
 /** Builds what the repository does not hold: the kernels, the page as one string of HTML, then dist/ for installs. */
 import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
 import { buildKernels } from './kernels.ts'
@@ -21,14 +22,19 @@ const bundle = async (entry: string): Promise<string> => {
   return outputFiles[0]!.text.trim()
 }
 
+const style = await bundle('page.css')
 const html = readFileSync(new URL('index.html', page), 'utf8')
-  .replace('<link rel="stylesheet" href="page.css">', `<style>${await bundle('page.css')}</style>`)
+  .replace('<link rel="stylesheet" href="page.css">', () => `<style>${style}</style>`)
   .replace('<script type="module" src="main.ts"></script>', () => '')
 const script = (await bundle('main.ts')).replaceAll('</script', '<\\/script')
 const whole = html.replace('</body>', () => `<script type="module">${script}</script></body>`)
 
 const generated = new URL('bundle.gen.ts', page)
-const source = `/** Made by scripts/build.ts from this folder. */\nexport const html: string = ${JSON.stringify(whole)}\n`
+const exported = { html: whole, scriptHash: toHash(script), styleHash: toHash(style) }
+const source = Object.entries(exported).reduce(
+  (text, [name, value]) => `${text}export const ${name}: string = ${JSON.stringify(value)}\n`,
+  '/** Made by scripts/build.ts from this folder: the page, and what its content security policy allows. */\n',
+)
 // Left alone when nothing changed: tests that import it may be running.
 if (!existsSync(generated) || readFileSync(generated, 'utf8') !== source) writeFileSync(generated, source)
 
@@ -47,3 +53,7 @@ for (const file of readdirSync(new URL('dist', root), { recursive: true, encodin
   if (rewritten !== text) writeFileSync(path, rewritten)
 }
 chmodSync(new URL('dist/cli/main.js', root), 0o755)
+
+function toHash(text: string): string {
+  return `sha256-${createHash('sha256').update(text).digest('base64')}`
+}

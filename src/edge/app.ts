@@ -12,7 +12,7 @@ import { completionWriter } from './completion-response.ts'
 import { type Report, toErrorResponse } from './error-response.ts'
 import { assertReady, type ReadyCheck, toReadyResponse } from './health.ts'
 import { findBackend, toModel, toModelList } from './models.ts'
-import { html } from './page/bundle.gen.ts'
+import { html, scriptHash, styleHash } from './page/bundle.gen.ts'
 
 export type { ErrorBody } from './error-response.ts'
 export type { Readiness, ReadyCheck } from './health.ts'
@@ -36,8 +36,8 @@ const DEFAULT_BODY_BYTES = 4 * 1024 * 1024
 
 const PAGE_HEADERS = {
   'content-security-policy':
-    "default-src 'none'; connect-src 'self'; img-src 'self' data:; script-src 'unsafe-inline'; " +
-    "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    `default-src 'none'; connect-src 'self'; img-src data:; script-src '${scriptHash}'; ` +
+    `style-src '${styleHash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'cache-control': 'no-cache',

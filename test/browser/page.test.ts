@@ -156,6 +156,18 @@ describe('the page', () => {
     expect(requests.filter((url) => url.includes('x'))).toEqual([])
   })
 
+  it('runs no script but its own', async () => {
+    const { page, complaints } = await open()
+    const ran = await page.evaluate(() => {
+      const script = document.createElement('script')
+      script.textContent = 'document.title = "forged"'
+      document.body.append(script)
+      return document.title
+    })
+    expect(ran).toBe('Facet')
+    expect(complaints.join()).toContain('Content Security Policy')
+  })
+
   it('sends on Enter, breaks the line on Shift+Enter, and sends nothing that is empty', async () => {
     const { page, backend, question } = await open()
     await page.getByRole('button', { name: 'Explain' }).waitFor()

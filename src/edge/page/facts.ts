@@ -10,13 +10,17 @@ export interface Times {
   readonly ending: string
 }
 
+/** Text that comes in one burst says nothing about the pace; then the wait before it counts too. */
+const BURST_MS = 100
+
 /** For example "23 tokens · 41 tokens/s · first after 0.12 s". */
 export function factsOf({ sentMs, firstMs, doneMs, tokens, ending }: Times): string {
   const facts: string[] = []
   if (firstMs !== undefined) {
     facts.push(`${tokens} ${tokens === 1 ? 'token' : 'tokens'}`)
     // The first token is the prompt's; the others show the pace.
-    const speed = ((tokens - 1) * 1000) / (doneMs - firstMs)
+    const burst = doneMs - firstMs < BURST_MS
+    const speed = burst ? (tokens * 1000) / (doneMs - sentMs) : ((tokens - 1) * 1000) / (doneMs - firstMs)
     if (tokens > 1 && Number.isFinite(speed)) facts.push(`${speed.toFixed(speed < 10 ? 1 : 0)} tokens/s`)
     facts.push(`first after ${toSeconds(firstMs - sentMs)}`)
   }
