@@ -146,7 +146,7 @@ export function planLayout(config: GemmaConfig, options: LayoutOptions): Layout 
   const ropes = distinctRopes(config)
   const partialWords = heads * (headDim + 4)
   const scratchBytes =
-    Math.max(2 * PASS_TOKENS * 128, CHUNK * 16 + 2 * partialWords * 4, hiddenSize * 4) +
+    Math.max(2 * PASS_TOKENS * 128, CHUNK * 4 * (heads / kvHeads) + 2 * partialWords * 4, hiddenSize * 4) +
     ALIGN +
     STRUCT_WORDS.heads * 4
   const tableWords = Math.ceil(config.contextTokens / PAGE)

@@ -85,50 +85,81 @@ export function storeVector<T>(h: Heads, table: usize, position: u32, kvHead: u3
   store<f32>(scaleAt<T>(h, table, position, kvHead, side), absmax / 127)
 }
 
-/** Scores of up to four heads (q: consecutive, head_dim floats each) at one position, into lanes 0 .. 3. */
+/** Lanes 0 .. 3: the sums of four vectors' lanes. */
 // @ts-ignore: decorator
 @inline
-function score4<T>(q: usize, k: usize, headDim: usize): v128 {
-  let a = f32x4.splat(0), b = a, c = a, d = a
-  const bytes = headDim << 2
-  for (let i: usize = 0; i < bytes; i += 16) {
-    const key = load4<T>(k + (sizeof<T>() == 4 ? i : i >> 2))
-    const at = q + i
-    a = madd(v128.load(at), key, a)
-    b = madd(v128.load(at + bytes), key, b)
-    c = madd(v128.load(at + 2 * bytes), key, c)
-    d = madd(v128.load(at + 3 * bytes), key, d)
-  }
-  let lanes = f32x4.splat(sumLanes(a))
-  lanes = f32x4.replace_lane(lanes, 1, sumLanes(b))
-  lanes = f32x4.replace_lane(lanes, 2, sumLanes(c))
-  return f32x4.replace_lane(lanes, 3, sumLanes(d))
+function sums(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 4, 1, 5), v128.shuffle<f32>(a, b, 2, 6, 3, 7))
+  const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 4, 1, 5), v128.shuffle<f32>(c, d, 2, 6, 3, 7))
+  return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7))
 }
 
+/** q . k of four heads at `count` positions of one page, to scores + CHUNK * head. Two positions share each load of q. */
 // @ts-ignore: decorator
 @inline
-function score1<T>(q: usize, k: usize, headDim: usize): f32 {
-  let a = f32x4.splat(0)
-  for (let i: usize = 0; i < headDim << 2; i += 16) {
-    a = madd(v128.load(q + i), load4<T>(k + (sizeof<T>() == 4 ? i : i >> 2)), a)
+function scorePage4<T>(q: usize, keys: usize, headDim: usize, count: u32, scores: usize): void {
+  const bytes = headDim << 2, step = headDim * sizeof<T>()
+  for (let n: u32 = 0; n < count; n += 2) {
+    // An odd last position is computed twice; its twin is stored over itself.
+    const k0 = keys + n * step, k1 = n + 1 < count ? k0 + step : k0
+    let a0 = f32x4.splat(0), b0 = a0, c0 = a0, d0 = a0, a1 = a0, b1 = a0, c1 = a0, d1 = a0
+    let at = q
+    for (let i: usize = 0; i < headDim; i += 4) {
+      const x = load4<T>(k0 + i * sizeof<T>()), y = load4<T>(k1 + i * sizeof<T>())
+      const qa = v128.load(at), qb = v128.load(at + bytes), qc = v128.load(at + 2 * bytes), qd = v128.load(at + 3 * bytes)
+      a0 = madd(qa, x, a0)
+      a1 = madd(qa, y, a1)
+      b0 = madd(qb, x, b0)
+      b1 = madd(qb, y, b1)
+      c0 = madd(qc, x, c0)
+      c1 = madd(qc, y, c1)
+      d0 = madd(qd, x, d0)
+      d1 = madd(qd, y, d1)
+      at += 16
+    }
+    storeLanes(sums(a0, b0, c0, d0), scores + (n << 2))
+    if (n + 1 < count) storeLanes(sums(a1, b1, c1, d1), scores + ((n + 1) << 2))
   }
-  return sumLanes(a)
 }
 
-/** out (4 heads, head_dim) = p (4 heads, CHUNK) @ V, four heads at a time. */
+/** One lane for each of four heads. */
 // @ts-ignore: decorator
 @inline
-function mix4<T>(h: Heads, table: usize, kvHead: u32, from: u32, to: u32, p: usize, out: usize, stride: usize): void {
-  for (let i: usize = 0; i < h.headDim; i += 8) {
-    let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0
-    let at: usize = 0
-    for (let position = from; position < to; position++) {
-      if (position == from || position % PAGE == 0) at = vectorAt<T>(h, table, position, kvHead, 1) + i * sizeof<T>()
+function storeLanes(s: v128, at: usize): void {
+  v128.store32_lane(at, s, 0)
+  v128.store32_lane(at + CHUNK * 4, s, 1)
+  v128.store32_lane(at + CHUNK * 8, s, 2)
+  v128.store32_lane(at + CHUNK * 12, s, 3)
+}
+
+/** The same for one head. */
+// @ts-ignore: decorator
+@inline
+function scorePage1<T>(q: usize, keys: usize, headDim: usize, count: u32, scores: usize): void {
+  for (let n: u32 = 0; n < count; n++) {
+    let a = f32x4.splat(0), b = a
+    const k = keys + n * headDim * sizeof<T>()
+    for (let i: usize = 0; i < headDim; i += 8) {
+      a = madd(v128.load(q + (i << 2)), load4<T>(k + i * sizeof<T>()), a)
+      b = madd(v128.load(q + (i << 2), 16), load4<T>(k + (i + 4) * sizeof<T>()), b)
+    }
+    store<f32>(scores + (n << 2), sumLanes(f32x4.add(a, b)))
+  }
+}
+
+/** out (4 heads, `stride` bytes apart) += p (4 heads, CHUNK apart) @ V of `count` positions of one page. */
+// @ts-ignore: decorator
+@inline
+function mixPage4<T>(p: usize, values: usize, headDim: usize, count: u32, out: usize, stride: usize): void {
+  for (let i: usize = 0; i < headDim; i += 8) {
+    const a = out + (i << 2), b = a + stride, c = b + stride, d = c + stride
+    let a0 = v128.load(a), a1 = v128.load(a, 16), b0 = v128.load(b), b1 = v128.load(b, 16)
+    let c0 = v128.load(c), c1 = v128.load(c, 16), d0 = v128.load(d), d1 = v128.load(d, 16)
+    let at = values + i * sizeof<T>(), w = p
+    for (let n: u32 = 0; n < count; n++) {
       const v0 = load4<T>(at), v1 = load4<T>(at + 4 * sizeof<T>())
-      at += <usize>h.headDim * sizeof<T>()
-      const w = p + ((position - from) << 2)
-      const wa = v128.load32_splat(w), wb = v128.load32_splat(w + CHUNK * 4)
-      const wc = v128.load32_splat(w + CHUNK * 8), wd = v128.load32_splat(w + CHUNK * 12)
+      const wa = v128.load32_splat(w), wb = v128.load32_splat(w, CHUNK * 4)
+      const wc = v128.load32_splat(w, CHUNK * 8), wd = v128.load32_splat(w, CHUNK * 12)
       a0 = madd(wa, v0, a0)
       a1 = madd(wa, v1, a1)
       b0 = madd(wb, v0, b0)
@@ -137,35 +168,34 @@ function mix4<T>(h: Heads, table: usize, kvHead: u32, from: u32, to: u32, p: usi
       c1 = madd(wc, v1, c1)
       d0 = madd(wd, v0, d0)
       d1 = madd(wd, v1, d1)
+      at += headDim * sizeof<T>()
+      w += 4
     }
-    let to4 = out + (i << 2)
-    v128.store(to4, a0)
-    v128.store(to4, a1, 16)
-    to4 += stride
-    v128.store(to4, b0)
-    v128.store(to4, b1, 16)
-    to4 += stride
-    v128.store(to4, c0)
-    v128.store(to4, c1, 16)
-    to4 += stride
-    v128.store(to4, d0)
-    v128.store(to4, d1, 16)
+    v128.store(a, a0)
+    v128.store(a, a1, 16)
+    v128.store(b, b0)
+    v128.store(b, b1, 16)
+    v128.store(c, c0)
+    v128.store(c, c1, 16)
+    v128.store(d, d0)
+    v128.store(d, d1, 16)
   }
 }
 
 // @ts-ignore: decorator
 @inline
-function mix1<T>(h: Heads, table: usize, kvHead: u32, from: u32, to: u32, p: usize, out: usize): void {
-  for (let i: usize = 0; i < h.headDim; i += 8) {
-    let a0 = f32x4.splat(0), a1 = a0
-    for (let position = from; position < to; position++) {
-      const at = vectorAt<T>(h, table, position, kvHead, 1) + i * sizeof<T>()
-      const w = v128.load32_splat(p + ((position - from) << 2))
+function mixPage1<T>(p: usize, values: usize, headDim: usize, count: u32, out: usize): void {
+  for (let i: usize = 0; i < headDim; i += 8) {
+    const a = out + (i << 2)
+    let a0 = v128.load(a), a1 = v128.load(a, 16)
+    for (let n: u32 = 0; n < count; n++) {
+      const at = values + (n * headDim + i) * sizeof<T>()
+      const w = v128.load32_splat(p + (n << 2))
       a0 = madd(w, load4<T>(at), a0)
       a1 = madd(w, load4<T>(at + 4 * sizeof<T>()), a1)
     }
-    v128.store(out + (i << 2), a0)
-    v128.store(out + (i << 2), a1, 16)
+    v128.store(a, a0)
+    v128.store(a, a1, 16)
   }
 }
 
@@ -195,51 +225,72 @@ function soften(h: Heads, scores: usize, count: u32, partial: usize): void {
 }
 
 /**
- * Partials of all heads of one token over positions from .. to of one chunk.
+ * Partials of all heads of one token over positions from .. to of one chunk. A page's keys, then a page's
+ * values, serve every head of their group while they are in the cache.
  *
  * @param q (heads, head_dim), rotated
- * @param scratch 4 * CHUNK floats of this thread
+ * @param scratch CHUNK floats for each head of a group, of this thread
  * @param partials (heads, partialFloats)
  */
 export function attendChunk<T>(h: Heads, q: usize, table: usize, from: u32, to: u32, scratch: usize, partials: usize): void {
   const group = h.heads / h.kvHeads
   const headBytes = <usize>h.headDim << 2
   const stride = partialFloats(h) << 2
-  const count = to - from
   for (let kvHead: u32 = 0; kvHead < h.kvHeads; kvHead++) {
-    let head = kvHead * group
-    const end = head + group
-    for (; head < end; ) {
-      const width: u32 = end - head >= 4 ? 4 : 1
-      const mine = q + head * headBytes
-      for (let position = from; position < to; position++) {
-        const k = vectorAt<T>(h, table, position, kvHead, 0)
-        const scale = sizeof<T>() == 1 ? h.scale * load<f32>(scaleAt<T>(h, table, position, kvHead, 0)) : h.scale
-        const at = scratch + ((position - from) << 2)
-        if (width == 4) {
-          const s = f32x4.mul(score4<T>(mine, k, h.headDim), f32x4.splat(scale))
-          store<f32>(at, f32x4.extract_lane(s, 0))
-          store<f32>(at + CHUNK * 4, f32x4.extract_lane(s, 1))
-          store<f32>(at + CHUNK * 8, f32x4.extract_lane(s, 2))
-          store<f32>(at + CHUNK * 12, f32x4.extract_lane(s, 3))
-        } else {
-          store<f32>(at, score1<T>(mine, k, h.headDim) * scale)
-        }
+    const queries = q + kvHead * group * headBytes, outs = partials + kvHead * group * stride
+    for (let first = from; first < to; ) {
+      const count = min(PAGE - (first % PAGE), to - first)
+      const keys = vectorAt<T>(h, table, first, kvHead, 0)
+      const scores = scratch + ((first - from) << 2)
+      let head: u32 = 0
+      for (; head + 4 <= group; head += 4) {
+        scorePage4<T>(queries + head * headBytes, keys, h.headDim, count, scores + head * CHUNK * 4)
       }
-      for (let i: u32 = 0; i < width; i++) {
-        const scores = scratch + i * CHUNK * 4
-        soften(h, scores, count, partials + (head + i) * stride)
-        if (sizeof<T>() == 1) {
-          for (let j: u32 = 0; j < count; j++) {
-            const at = scores + (j << 2)
-            store<f32>(at, load<f32>(at) * load<f32>(scaleAt<T>(h, table, from + j, kvHead, 1)))
-          }
-        }
+      for (; head < group; head++) scorePage1<T>(queries + head * headBytes, keys, h.headDim, count, scores + head * CHUNK * 4)
+      scaleScores<T>(h, table, first, kvHead, count, group, scores)
+      first += count
+    }
+    for (let head: u32 = 0; head < group; head++) {
+      const out = outs + head * stride
+      soften(h, scratch + head * CHUNK * 4, to - from, out)
+      memory.fill(out, 0, headBytes)
+    }
+    for (let first = from; first < to; ) {
+      const count = min(PAGE - (first % PAGE), to - first)
+      const values = vectorAt<T>(h, table, first, kvHead, 1)
+      const p = scratch + ((first - from) << 2)
+      if (sizeof<T>() == 1) scaleRows(scaleAt<T>(h, table, first, kvHead, 1), count, group, p, 1)
+      let head: u32 = 0
+      for (; head + 4 <= group; head += 4) {
+        mixPage4<T>(p + head * CHUNK * 4, values, h.headDim, count, outs + head * stride, stride)
       }
-      const out = partials + head * stride
-      if (width == 4) mix4<T>(h, table, kvHead, from, to, scratch, out, stride)
-      else mix1<T>(h, table, kvHead, from, to, scratch, out)
-      head += width
+      for (; head < group; head++) mixPage1<T>(p + head * CHUNK * 4, values, h.headDim, count, outs + head * stride)
+      first += count
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function scaleScores<T>(h: Heads, table: usize, first: u32, kvHead: u32, count: u32, group: u32, scores: usize): void {
+  if (sizeof<T>() == 1) {
+    scaleRows(scaleAt<T>(h, table, first, kvHead, 0), count, group, scores, h.scale)
+    return
+  }
+  for (let head: u32 = 0; head < group; head++) {
+    for (let n: u32 = 0; n < count; n++) {
+      const at = scores + ((head * CHUNK + n) << 2)
+      store<f32>(at, load<f32>(at) * h.scale)
+    }
+  }
+}
+
+/** Each position's scale, and `factor`, on every head's entry. */
+function scaleRows(scales: usize, count: u32, group: u32, entries: usize, factor: f32): void {
+  for (let head: u32 = 0; head < group; head++) {
+    for (let n: u32 = 0; n < count; n++) {
+      const at = entries + ((head * CHUNK + n) << 2)
+      store<f32>(at, load<f32>(at) * (load<f32>(scales + (n << 2)) * factor))
     }
   }
 }

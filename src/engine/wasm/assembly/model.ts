@@ -198,7 +198,7 @@ function attend<T>(m: Model, j: Job, layer: Layer, h: Heads, thread: u32): bool 
   const all = stride * h.heads
   const scratch = j.scratch + <usize>thread * j.scratchBytes
   if (j.tokens >= 2 * m.threads || m.threads == 1) {
-    const sum = scratch + CHUNK * 16, next = sum + all
+    const sum = scratch + (CHUNK << 2) * (h.heads / h.kvHeads), next = sum + all
     for (let t = thread; t < j.tokens; t += m.threads) {
       const chunks = chunksOf(layer, load<u32>(j.positions + (t << 2)))
       for (let c: u32 = 0; c < chunks; c++) {
@@ -235,21 +235,29 @@ function attend<T>(m: Model, j: Job, layer: Layer, h: Heads, thread: u32): bool 
   return true
 }
 
-/** gated = 8-bit gelu(gate) * up, 32 columns at a time: what a thread multiplies it also quantizes. */
+/**
+ * gated = 8-bit gelu(gate) * up: what a thread multiplies it also quantizes. A few tokens take 256 rows of
+ * gate, then of up, so that memory is read in long runs; many take 32, which stay in the cache.
+ */
 function feedForward(m: Model, j: Job, layer: Layer, thread: u32): void {
   const units = m.intermediate >> 5
-  const gate = j.scratch + <usize>thread * j.scratchBytes, up = gate + (<usize>j.tokens << 7)
+  const span: u32 = j.tokens <= 4 ? 8 : 1
   const last = share(units, 1, thread + 1, m.threads)
-  for (let unit = share(units, 1, thread, m.threads); unit < last; unit++) {
+  for (let unit = share(units, 1, thread, m.threads); unit < last; unit += span) {
+    const count = min(span, last - unit)
+    const stride = <usize>count << 7
+    const gate = j.scratch + <usize>thread * j.scratchBytes, up = gate + <usize>j.tokens * stride
     const back = <usize>unit << 7
-    multiply(layer.gate, j.normed, gate - back, 128, unit << 3, (unit << 3) + 8)
-    multiply(layer.up, j.normed, up - back, 128, unit << 3, (unit << 3) + 8)
-    for (let t: u32 = 0; t < j.tokens; t++) {
-      const at = gate + (t << 7), other = up + (t << 7)
-      for (let i: usize = 0; i < 128; i += 16) v128.store(at + i, f32x4.mul(gelu4(v128.load(at + i)), v128.load(other + i)))
-      quantizeBlock(at, j.gated, t, unit)
+    multiply(layer.gate, j.normed, gate - back, stride, unit << 3, (unit + count) << 3)
+    multiply(layer.up, j.normed, up - back, stride, unit << 3, (unit + count) << 3)
+    for (let b: u32 = 0; b < count; b++) {
+      for (let t: u32 = 0; t < j.tokens; t++) {
+        const at = gate + <usize>t * stride + (b << 7), other = up + <usize>t * stride + (b << 7)
+        for (let i: usize = 0; i < 128; i += 16) v128.store(at + i, f32x4.mul(gelu4(v128.load(at + i)), v128.load(other + i)))
+        quantizeBlock(at, j.gated, t, unit + b)
+      }
+      clearPadding(j.gated, unit + b)
     }
-    clearPadding(j.gated, unit)
   }
 }
 
