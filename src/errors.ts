@@ -114,3 +114,13 @@ export function toFacetError(error: unknown): FacetError {
   const text = error instanceof Error ? error.message : String(error)
   return new FacetError('internal', `Something in Facet failed that should not: ${text}`, { cause: error })
 }
+
+/** What a signal's abort means to the caller: its own FacetError, `timeout` for AbortSignal.timeout, else `aborted`. */
+export function abortedError(signal?: AbortSignal, backend?: string): FacetError {
+  const cause: unknown = signal?.reason
+  if (cause instanceof FacetError) return cause
+  const options = { cause, ...(backend !== undefined && { backend }) }
+  return cause instanceof Error && cause.name === 'TimeoutError'
+    ? new FacetError('timeout', "The caller's own time limit has passed.", options)
+    : new FacetError('aborted', 'The request was aborted.', options)
+}

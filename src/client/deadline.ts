@@ -1,5 +1,5 @@
 /** When to stop waiting: first content, idle, total and the caller's own signal, as one AbortSignal. */
-import { FacetError } from '../errors.ts'
+import { abortedError, FacetError } from '../errors.ts'
 import type { CallOptions, Timeouts } from '../types.ts'
 
 /** Time, injected so that tests do not wait. */
@@ -96,12 +96,7 @@ export class Deadline {
   }
 
   readonly #callerAborted = (): void => {
-    const reason: unknown = this.#caller?.reason
-    const options = { cause: reason, backend: this.#backend }
-    if (reason instanceof FacetError) this.#control.abort(reason)
-    else if (reason instanceof Error && reason.name === 'TimeoutError') {
-      this.#control.abort(new FacetError('timeout', "The caller's own time limit has passed.", options))
-    } else this.#control.abort(new FacetError('aborted', 'The request was aborted.', options))
+    this.#control.abort(abortedError(this.#caller, this.#backend))
   }
 }
 

@@ -3,11 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FacetError } from '../errors.ts'
 import { configFrom, type GemmaConfig } from '../gemma/config.ts'
-
-export const CONFIG_FILE = 'config.json'
-export const GENERATION_FILE = 'generation_config.json'
-/** Either one is enough to serve a model. */
-export const TOKENIZER_FILES: readonly string[] = ['tokenizer.json', 'tokenizer.model']
+import { CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILES } from '../gemma/manifest.ts'
 
 /** Copied as they are, where the checkpoint has them. */
 export const COPIED_FILES: readonly string[] = [

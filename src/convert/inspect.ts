@@ -13,10 +13,11 @@ import {
   MANIFEST_FILE,
   type Manifest,
   parseManifest,
+  TOKENIZER_FILES,
 } from '../gemma/manifest.ts'
 import { countParameters, type MemoryPlan, type ParameterCount, planMemory } from '../gemma/memory-plan.ts'
 import { decodeModel, initializerBytes } from '../gemma/onnx.ts'
-import { COPIED_FILES, parseJson, readConfig, readOptional, TOKENIZER_FILES } from './checkpoint-files.ts'
+import { COPIED_FILES, parseJson, readConfig, readOptional } from './checkpoint-files.ts'
 import { tensorSources } from './checkpoint-weights.ts'
 import { COS_CACHE, SIN_CACHE } from './layout.ts'
 import { openCheckpoint } from './safetensors.ts'

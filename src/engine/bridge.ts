@@ -1,5 +1,5 @@
 /** A Backend on the other side of a MessagePort: its calls, their events, aborts and errors. */
-import { FacetError, type FacetErrorOptions, isErrorCode, toFacetError } from '../errors.ts'
+import { abortedError, FacetError, type FacetErrorOptions, isErrorCode, toFacetError } from '../errors.ts'
 import type {
   Backend,
   CallOptions,
@@ -10,7 +10,6 @@ import type {
   TokenLogprob,
 } from '../types.ts'
 import { EventQueue } from './event-queue.ts'
-import { abortedError } from './limits.ts'
 
 /** A FacetError as plain data; structured cloning would lose its class and fields. */
 export interface WireError {

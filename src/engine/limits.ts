@@ -1,5 +1,5 @@
 /** What ends an answer from outside: the caller's signal and its time limits. */
-import { FacetError } from '../errors.ts'
+import { abortedError, FacetError } from '../errors.ts'
 import type { CallOptions, Timeouts } from '../types.ts'
 
 /** A longer delay overflows setTimeout, which then fires at once; no answer takes 24 days. */
@@ -62,14 +62,4 @@ export function watch(options: CallOptions, end: (error: FacetError) => void): L
     },
     clear,
   }
-}
-
-/** What an abort means to the caller: `timeout` when the signal was AbortSignal.timeout's. */
-export function abortedError(signal?: AbortSignal): FacetError {
-  const reason: unknown = signal?.reason
-  if (reason instanceof FacetError) return reason
-  if (reason instanceof Error && reason.name === 'TimeoutError') {
-    return new FacetError('timeout', "The caller's own time limit has passed.", { cause: reason })
-  }
-  return new FacetError('aborted', 'The request was aborted.')
 }

@@ -2,22 +2,20 @@
 import { FacetError } from '../errors.ts'
 import { configFrom, type GemmaConfig } from '../gemma/config.ts'
 import {
+  CONFIG_FILE,
   DATA_FILE,
   type FileEntry,
+  GENERATION_FILE,
   GRAPH_FILE,
   MANIFEST_FILE,
   type Manifest,
   parseManifest,
+  TOKENIZER_FILES,
 } from '../gemma/manifest.ts'
 import { tokenizerFromModel } from '../gemma/sentencepiece.ts'
 import type { Tokenizer } from '../gemma/tokenizer.ts'
 import { tokenizerFromJson } from '../gemma/tokenizer-json.ts'
 import { type ModelFiles, type ReadOptions, readEntry, readSmall } from './model-files.ts'
-
-const CONFIG_FILE = 'config.json'
-const GENERATION_FILE = 'generation_config.json'
-/** tokenizer.json first: it loads quicker. */
-const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer.model'] as const
 
 export interface LoadProgress {
   readonly loadedBytes: number
@@ -85,7 +83,7 @@ export async function openWithoutData(files: ModelFiles, options: OpenOptions = 
     throw new FacetError(
       'tokenizer_missing',
       `${files.location} has no tokenizer, and text cannot be served without one; put tokenizer.json or tokenizer.model beside the checkpoint and convert it again.`,
-      { field: TOKENIZER_FILES[0] },
+      { field: 'tokenizer.json' },
     )
   }
   const small = [CONFIG_FILE, GENERATION_FILE, tokenizerFile, GRAPH_FILE]

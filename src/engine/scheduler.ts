@@ -1,7 +1,6 @@
 /** Runs several sequences through one Graph: who gets a KV cache, and whose tokens go into the next step. */
-import { FacetError, toFacetError } from '../errors.ts'
+import { abortedError, FacetError, toFacetError } from '../errors.ts'
 import type { Graph, KvCache } from './graph.ts'
-import { abortedError } from './limits.ts'
 import { turn } from './turn.ts'
 
 /** What a sequence wants computed next. */

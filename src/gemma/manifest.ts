@@ -5,6 +5,10 @@ import { FacetError } from '../errors.ts'
 export const MANIFEST_FILE = 'facet.json'
 export const GRAPH_FILE = 'model.onnx'
 export const DATA_FILE = 'model.onnx_data'
+export const CONFIG_FILE = 'config.json'
+export const GENERATION_FILE = 'generation_config.json'
+/** Either one is enough to serve a model; the first loads quicker. */
+export const TOKENIZER_FILES: readonly string[] = ['tokenizer.json', 'tokenizer.model']
 /** Files are hashed whole and in chunks of this size, so that loading and resuming verify as they go. */
 export const CHUNK_BYTES: number = 16 * 1024 * 1024
 
@@ -47,7 +51,7 @@ export function isInside(path: string): boolean {
 }
 
 /** What every model directory holds besides the manifest. */
-const REQUIRED_FILES: readonly string[] = [GRAPH_FILE, DATA_FILE, 'config.json']
+const REQUIRED_FILES: readonly string[] = [GRAPH_FILE, DATA_FILE, CONFIG_FILE]
 
 const whole = v.pipe(v.number('must be a number'), v.safeInteger('must be a whole number'))
 const text = v.pipe(v.string('must be a string'), v.nonEmpty('must not be empty'))

@@ -32,6 +32,8 @@ export function eachField(bytes: Uint8Array, readers: Readers): void {
   }
 }
 
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
 /** One field, read as what it should be. */
 export class Field {
   readonly #reader: BinaryReader
@@ -45,6 +47,10 @@ export class Field {
   int(): number {
     this.#expect(WireType.Varint)
     return toSafe(this.#reader.int64())
+  }
+
+  bool(): boolean {
+    return this.int() !== 0
   }
 
   /** Repeated integers come one by one, or packed. */
@@ -67,7 +73,7 @@ export class Field {
   }
 
   text(): string {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(this.bytes())
+    return UTF8.decode(this.bytes())
   }
 
   #expect(wireType: WireType): void {

@@ -1,6 +1,6 @@
 /** Reads `tokenizer.model`, the file of SentencePiece (sentencepiece_model.proto). */
-import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 import { FacetError } from '../errors.ts'
+import { eachField } from './protobuf.ts'
 import type { Tokenizer } from './tokenizer.ts'
 import { BpeTokenizer } from './tokenizer-bpe.ts'
 import type { Merges } from './tokenizer-merge.ts'
@@ -115,27 +115,21 @@ function readModel(bytes: Uint8Array): { pieces: Piece[]; settings: Settings } {
     escapeWhitespaces: true,
   }
   try {
-    readFields(bytes, {
-      1: [WireType.LengthDelimited, (reader) => pieces.push(readPiece(reader.bytes()))],
-      2: [
-        WireType.LengthDelimited,
-        (reader) =>
-          readFields(reader.bytes(), {
-            3: [WireType.Varint, (spec) => (settings.modelType = spec.int32())],
-            24: [WireType.Varint, (spec) => (settings.whitespaceAsSuffix = spec.bool())],
-            35: [WireType.Varint, (spec) => (settings.byteFallback = spec.bool())],
-          }),
-      ],
-      3: [
-        WireType.LengthDelimited,
-        (reader) =>
-          readFields(reader.bytes(), {
-            2: [WireType.LengthDelimited, (spec) => (settings.charsMap = spec.bytes().length > 0)],
-            3: [WireType.Varint, (spec) => (settings.dummyPrefix = spec.bool())],
-            4: [WireType.Varint, (spec) => (settings.removeExtraWhitespaces = spec.bool())],
-            5: [WireType.Varint, (spec) => (settings.escapeWhitespaces = spec.bool())],
-          }),
-      ],
+    eachField(bytes, {
+      1: (field) => pieces.push(readPiece(field.bytes())),
+      2: (field) =>
+        eachField(field.bytes(), {
+          3: (spec) => (settings.modelType = spec.int()),
+          24: (spec) => (settings.whitespaceAsSuffix = spec.bool()),
+          35: (spec) => (settings.byteFallback = spec.bool()),
+        }),
+      3: (field) =>
+        eachField(field.bytes(), {
+          2: (spec) => (settings.charsMap = spec.bytes().length > 0),
+          3: (spec) => (settings.dummyPrefix = spec.bool()),
+          4: (spec) => (settings.removeExtraWhitespaces = spec.bool()),
+          5: (spec) => (settings.escapeWhitespaces = spec.bool()),
+        }),
     })
   } catch (cause) {
     fail('is not a SentencePiece model', cause)
@@ -145,25 +139,12 @@ function readModel(bytes: Uint8Array): { pieces: Piece[]; settings: Settings } {
 
 function readPiece(bytes: Uint8Array): Piece {
   const piece: Piece = { token: '', score: 0, type: PieceType.normal }
-  readFields(bytes, {
-    1: [WireType.LengthDelimited, (reader) => (piece.token = reader.string(true))],
-    2: [WireType.Bit32, (reader) => (piece.score = reader.float())],
-    3: [WireType.Varint, (reader) => (piece.type = reader.int32())],
+  eachField(bytes, {
+    1: (field) => (piece.token = field.text()),
+    2: (field) => (piece.score = field.float()),
+    3: (field) => (piece.type = field.int()),
   })
   return piece
-}
-
-type Fields = Readonly<Record<number, readonly [WireType, (reader: BinaryReader) => unknown]>>
-
-/** Reads one message; fields it does not name are skipped, as protobuf demands. */
-function readFields(bytes: Uint8Array, fields: Fields): void {
-  const reader = new BinaryReader(bytes)
-  while (reader.pos < reader.len) {
-    const [number, wireType] = reader.tag()
-    const field = fields[number]
-    if (field?.[0] === wireType) field[1](reader)
-    else reader.skip(wireType, number)
-  }
 }
 
 function fail(problem: string, cause?: unknown): never {
