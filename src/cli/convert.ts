@@ -2,7 +2,7 @@
 import { Command, Option } from 'commander'
 import { type ConvertOptions, convert } from '../convert/convert.ts'
 import { formatBytes } from '../gemma/memory-plan.ts'
-import { Progress } from './progress.ts'
+import { runLong } from './progress.ts'
 
 type Flags = Pick<ConvertOptions, 'quant' | 'id' | 'description' | 'source' | 'license' | 'force'>
 
@@ -28,26 +28,12 @@ export function command(): Command {
 }
 
 async function run(checkpoint: string, out: string, flags: Flags): Promise<void> {
-  const stop = new AbortController()
-  const onSignal = () => stop.abort()
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
-  const progress = new Progress('Converting', process.stderr)
-  try {
-    const { manifest, warnings } = await convert(checkpoint, out, {
-      ...flags,
-      signal: stop.signal,
-      onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
-    })
-    progress.end()
-    for (const warning of warnings) process.stderr.write(`facet: warning: ${warning}\n`)
-    const size = formatBytes(manifest.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))
-    process.stdout.write(
-      `Wrote ${manifest.id} to ${out}: ${manifest.files.length} files and facet.json, ${size}.\n`,
-    )
-  } catch (error) {
-    progress.end()
-    throw error
-  } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
-  }
+  const { manifest, warnings } = await runLong('Converting', (job) =>
+    convert(checkpoint, out, { ...flags, ...job }),
+  )
+  for (const warning of warnings) process.stderr.write(`facet: warning: ${warning}\n`)
+  const size = formatBytes(manifest.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))
+  process.stdout.write(
+    `Wrote ${manifest.id} to ${out}: ${manifest.files.length} files and facet.json, ${size}.\n`,
+  )
 }

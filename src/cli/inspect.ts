@@ -1,7 +1,8 @@
 /** `facet inspect`. */
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import { type Inspection, inspect, verify } from '../convert/inspect.ts'
 import { formatBytes } from '../gemma/memory-plan.ts'
+import { toCount } from './argument.ts'
 import { Progress } from './progress.ts'
 
 interface Flags {
@@ -20,13 +21,6 @@ export function command(): Command {
     .option('--context <tokens>', "tokens to plan memory for (default: the model's own context)", toCount)
     .option('--sequences <count>', 'answers at the same time to plan memory for (default: 1)', toCount)
     .action(run)
-}
-
-function toCount(text: string): number {
-  const count = Number(text)
-  if (!/^\d+$/.test(text) || count < 1 || count > 2 ** 31)
-    throw new InvalidArgumentError('It must be a whole number from 1.')
-  return count
 }
 
 async function run(dir: string, flags: Flags): Promise<void> {

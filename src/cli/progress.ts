@@ -61,6 +61,29 @@ export class Progress {
   }
 }
 
+export interface LongJob {
+  /** Aborted by Ctrl+C and SIGTERM; a second one ends the program as usual. */
+  readonly signal: AbortSignal
+  readonly onProgress: (progress: { readonly doneBytes: number; readonly totalBytes: number }) => void
+}
+
+/** Runs a job that shows how far it is on standard error, and stops in good order when it is told to. */
+export async function runLong<T>(label: string, run: (job: LongJob) => Promise<T>): Promise<T> {
+  const stop = new AbortController()
+  const onSignal = (): void => stop.abort()
+  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
+  const progress = new Progress(label, process.stderr)
+  try {
+    return await run({
+      signal: stop.signal,
+      onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
+    })
+  } finally {
+    progress.end()
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+  }
+}
+
 /** `42 s`, `3:05`, `1:02:03`. */
 function toClock(seconds: number): string {
   const whole = Math.ceil(seconds)

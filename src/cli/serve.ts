@@ -10,6 +10,7 @@ import { filesFromDirectory, loadEngine } from '../engine/node.ts'
 import { FacetError } from '../errors.ts'
 import type { Manifest } from '../gemma/manifest.ts'
 import type { Backend, ModelSpec } from '../types.ts'
+import { toCount } from './argument.ts'
 
 interface Options {
   readonly port: number
@@ -226,10 +227,4 @@ function toPort(value: string): number {
   const port = /^\d+$/.test(value) ? Number(value) : Number.NaN
   if (port <= 65_535) return port
   throw new InvalidArgumentError('It must be a whole number from 0 to 65535.')
-}
-
-function toCount(value: string): number {
-  const count = /^\d{1,9}$/.test(value) ? Number(value) : 0
-  if (count > 0) return count
-  throw new InvalidArgumentError('It must be a whole number of at least 1.')
 }

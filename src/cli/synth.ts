@@ -1,8 +1,9 @@
 /** `facet synth`. */
-import { Argument, Command, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, Option } from 'commander'
 import { SYNTH_NAMES, type SynthName, type SynthOptions, synthesize } from '../convert/synth.ts'
 import { formatBytes } from '../gemma/memory-plan.ts'
-import { Progress } from './progress.ts'
+import { toWhole } from './argument.ts'
+import { runLong } from './progress.ts'
 
 type Flags = Pick<SynthOptions, 'seed' | 'quant' | 'tokenizer' | 'force'>
 
@@ -20,32 +21,10 @@ export function command(): Command {
     .action(run)
 }
 
-function toWhole(text: string): number {
-  const value = Number(text)
-  if (/^-?\d+$/.test(text) && Number.isSafeInteger(value)) return value
-  throw new InvalidArgumentError('It must be a whole number.')
-}
-
 async function run(name: SynthName, out: string, flags: Flags): Promise<void> {
-  const stop = new AbortController()
-  const onSignal = () => stop.abort()
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
-  const progress = new Progress('Writing', process.stderr)
-  try {
-    const { files } = await synthesize(name, out, {
-      ...flags,
-      signal: stop.signal,
-      onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
-    })
-    progress.end()
-    const size = formatBytes(files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))
-    process.stdout.write(
-      `Wrote ${name} to ${out}: random weights, ${files.length} files and facet.json, ${size}.\n`,
-    )
-  } catch (error) {
-    progress.end()
-    throw error
-  } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
-  }
+  const { files } = await runLong('Writing', (job) => synthesize(name, out, { ...flags, ...job }))
+  const size = formatBytes(files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))
+  process.stdout.write(
+    `Wrote ${name} to ${out}: random weights, ${files.length} files and facet.json, ${size}.\n`,
+  )
 }

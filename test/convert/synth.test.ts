@@ -101,7 +101,7 @@ describe('facet synth', () => {
     for (const args of [['gemma-9b', 'out'], ['tiny'], ['tiny', 'out', '--seed', 'x']]) {
       const { code, stdout, stderr } = await facet(['synth', ...args])
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-      expect(stderr).toMatch(/^error: [^\n]+\n/)
+      expect(stderr).toMatch(/^facet: [^\n]+\n/)
     }
   })
 })

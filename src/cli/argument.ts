@@ -1,0 +1,16 @@
+/** Numbers from the command line, checked. */
+import { InvalidArgumentError } from 'commander'
+
+/** @throws InvalidArgumentError for all but whole numbers from 1 to a billion */
+export function toCount(text: string): number {
+  const count = /^\d{1,10}$/.test(text) ? Number(text) : 0
+  if (count >= 1 && count <= 1e9) return count
+  throw new InvalidArgumentError('It must be a whole number from 1 to a billion.')
+}
+
+/** @throws InvalidArgumentError for all but whole numbers, of either sign */
+export function toWhole(text: string): number {
+  const value = /^-?\d+$/.test(text) ? Number(text) : Number.NaN
+  if (Number.isSafeInteger(value)) return value
+  throw new InvalidArgumentError('It must be a whole number.')
+}
