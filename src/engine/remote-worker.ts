@@ -16,5 +16,8 @@ export async function serveEngine({ port, options }: WorkerStart, place: LoadPla
     serveBackend(port, engine)
   } catch (error) {
     tell({ type: 'failed', error: toWireError(error) })
+    // Until it is ended: a worker with nothing to do exits, and that could overtake what it has said.
+    port.addEventListener('message', () => {})
+    port.start()
   }
 }
