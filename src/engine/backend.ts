@@ -40,9 +40,9 @@ export interface EngineOptions {
   readonly now?: () => number
 }
 
-/** Answers at the same time, unless told otherwise. */
+/** Answers at the same time, and waiting, unless told otherwise. */
 export const SLOTS = 4
-const QUEUE = 32
+export const QUEUE = 32
 const PREFILL_CHUNK = 128
 /** The text after the last control token of a rendered conversation, where an answer is seamed on. */
 const OPEN_TURN = 'model\n'
@@ -183,7 +183,8 @@ function continuationIds(request: ScoreRequest, tokenizer: Tokenizer): number[][
   })
 }
 
-function option(field: string, value: number, least: number): number {
+/** @throws FacetError invalid_request when an option is no whole number of at least this */
+export function option(field: string, value: number, least: number): number {
   if (Number.isSafeInteger(value) && value >= least) return value
   throw new FacetError(
     'invalid_request',

@@ -1,6 +1,6 @@
 /** `gemfacet/engine`: loads a model directory and answers chats with it, on any JavaScript runtime. */
 import type { ModelSpec } from '../types.ts'
-import { checkContext, createEngine, type Engine, SLOTS } from './backend.ts'
+import { checkContext, createEngine, type Engine, option, QUEUE, SLOTS } from './backend.ts'
 import type { Graph } from './graph.ts'
 import { type LoadProgress, type OpenedModel, openWithoutData, withData } from './model-file.ts'
 import type { ModelFiles } from './model-files.ts'
@@ -43,7 +43,9 @@ export interface LoadOptions {
  * invalid_request (an option is out of range)
  */
 export async function loadEngine(options: LoadOptions & LoadPlace): Promise<Engine> {
-  const { files, verify, onProgress, contextTokens, slots = SLOTS, queue } = options
+  const { files, verify, onProgress, contextTokens } = options
+  const slots = option('slots', options.slots ?? SLOTS, 1)
+  const queue = option('queue', options.queue ?? QUEUE, 0)
   const model = await openWithoutData(files, {
     ...(verify !== undefined && { verify }),
     ...(onProgress && { onProgress }),
@@ -57,7 +59,7 @@ export async function loadEngine(options: LoadOptions & LoadPlace): Promise<Engi
       tokenizer: model.tokenizer,
       model: spec,
       slots,
-      ...(queue !== undefined && { queue }),
+      queue,
     })
   } catch (error) {
     await graph.dispose()
