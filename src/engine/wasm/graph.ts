@@ -27,6 +27,17 @@ export interface WasmOptions {
   readonly cacheBits?: 8 | 32
   /** Which build of the kernels. Default: the best this machine runs. */
   readonly build?: Build
+  /** How long a thread may be silent during a step before it counts as dead. Default 20 s. */
+  readonly patienceMs?: number
+}
+
+/** What a graph holds now; for tests and metrics. */
+export interface WasmUsage {
+  readonly memoryBytes: number
+  readonly pages: number
+  /** Pages that no open cache uses: free, or remembering a prefix. */
+  readonly idlePages: number
+  readonly openCaches: number
 }
 
 /**
@@ -34,11 +45,11 @@ export interface WasmOptions {
  *
  * @throws FacetError unsupported, out_of_memory (with the plan's figures), invalid_model, checksum_mismatch
  */
-export async function createWasmGraph(options: WasmOptions): Promise<Graph> {
+export async function createWasmGraph(options: WasmOptions): Promise<WasmGraph> {
   const { model, sequences, contextTokens } = options
   const { config } = model
   const build = options.build ?? chooseBuild(options.spawn !== undefined)
-  const threads = build === 'threads' ? threadCount(options.threads) : 1
+  const threads = build === 'threads' && options.spawn ? threadCount(options.threads) : 1
   const cacheBytes = options.cacheBits === 8 ? 1 : 4
   const bits = quantizedBits(model.graph, config)
   const layout = planLayout(config, {
@@ -52,7 +63,7 @@ export async function createWasmGraph(options: WasmOptions): Promise<Graph> {
   const memory = new LinearMemory(allocate(layout, build))
   const module = await compileKernels(build)
   const kernels = instantiate(module, memory.memory)
-  writeModel(memory, layout, config, { threads, cacheBytes })
+  writeModel(memory, layout, config, { threads, cacheBytes, patienceMs: options.patienceMs ?? PATIENCE_MS })
   await loadWeights(model, { layout, memory, kernels })
   const workers = await startThreads({ count: threads - 1, spawn: options.spawn, module, memory, layout })
   return new WasmGraph({ config, layout, memory, kernels, workers, sequences, build, threads })
@@ -81,13 +92,15 @@ interface Part {
   readonly row: number
 }
 
-class WasmGraph implements Graph {
+/** Made by createWasmGraph. */
+export class WasmGraph implements Graph {
   readonly config: GemmaConfig
   readonly name: string
   readonly #parts: Parts
   readonly #pool: PagePool
   /** Page tables that no open cache uses. */
   readonly #tables: number[]
+  #stepping = false
   #closed = false
 
   constructor(parts: Parts) {
@@ -127,11 +140,27 @@ class WasmGraph implements Graph {
     )
   }
 
+  get usage(): WasmUsage {
+    const { memory, layout, sequences } = this.#parts
+    return {
+      memoryBytes: memory.u8.byteLength,
+      pages: layout.pageCount,
+      idlePages: this.#pool.idlePages,
+      openCaches: sequences - this.#tables.length,
+    }
+  }
+
   async step(batch: readonly Slice[]): Promise<Float32Array[]> {
     this.#check()
+    if (this.#stepping) throw misuse('a step was asked for while another one runs')
     const slices = checked(batch, this.config)
     const outputs = slices.map(({ logits = 1 }) => new Float32Array(logits * this.config.vocabSize))
-    for (const pass of passes(slices, outputs)) await this.#pass(pass)
+    this.#stepping = true
+    try {
+      for (const pass of passes(slices, outputs)) await this.#pass(pass)
+    } finally {
+      this.#stepping = false
+    }
     return outputs
   }
 
@@ -151,6 +180,7 @@ class WasmGraph implements Graph {
   /** Up to PASS_TOKENS tokens of any number of sequences through all layers. */
   async #pass(pass: readonly Part[]): Promise<void> {
     const { layout, memory, config } = this.#parts
+    this.#check() // the graph may have been closed since the pass before
     for (const { cache, tokens } of pass) cache.extend(tokens.length)
     let t = 0
     let rows = 0
@@ -185,7 +215,7 @@ class WasmGraph implements Graph {
     for (let layer = 0; layer < config.layers.length; layer++) {
       this.#expect(kernels.runLayer(model, job, layer, 0))
       if (layer % LAYERS_A_TURN === LAYERS_A_TURN - 1) await turn()
-      if (this.#closed) throw new FacetError('unavailable', 'The model was closed during a step.')
+      this.#check()
     }
     this.#expect(kernels.finish(model, job, 0))
   }
@@ -217,6 +247,8 @@ class WasmGraph implements Graph {
   }
 }
 
+/** Longer than any phase takes. */
+const PATIENCE_MS = 20_000
 /** Between turns of the event loop, where there is only one thread. */
 const LAYERS_A_TURN = 2
 /** Field of the job struct: the first row of logits wanted. */
@@ -282,7 +314,7 @@ function allocate(layout: Layout, build: Build): WebAssembly.Memory {
   } catch (cause) {
     throw new FacetError(
       'out_of_memory',
-      `The model needs ${Math.ceil(layout.totalBytes / 1e6)} MB of WebAssembly memory, which this machine would not give; lower contextTokens or slots, or use a smaller model.`,
+      `The model needs ${layout.figures}, which this machine would not give; lower contextTokens or slots, or use a smaller model.`,
       { cause },
     )
   }

@@ -45,6 +45,8 @@ export interface MatrixPlan {
 /** Addresses in bytes, sizes in bytes. */
 export interface Layout {
   readonly totalBytes: number
+  /** What takes how much, for messages: `1.6 GB: weights ...`. */
+  readonly figures: string
   readonly wasmPages: number
   readonly matrices: ReadonlyMap<string, MatrixPlan>
   readonly norms: ReadonlyMap<string, number>
@@ -193,13 +195,14 @@ export function planLayout(config: GemmaConfig, options: LayoutOptions): Layout 
     staging: take(options.stagingBytes),
     stagingBytes: options.stagingBytes,
   }
+  const figures = `${formatBytes(end)} (weights ${formatBytes(weightsEnd)}, KV cache ${formatBytes(cacheEnd - weightsEnd)} for ${options.positions} tokens, working space ${formatBytes(end - cacheEnd)})`
   if (end > MOST_BYTES) {
     throw new FacetError(
       'out_of_memory',
-      `The model needs ${formatBytes(end)}: weights ${formatBytes(weightsEnd)}, KV cache ${formatBytes(cacheEnd - weightsEnd)} for ${options.positions} tokens, working space ${formatBytes(end - cacheEnd)}; WebAssembly holds ${formatBytes(MOST_BYTES)}. Lower contextTokens or slots, or use a smaller model.`,
+      `The model needs ${figures}, and WebAssembly holds ${formatBytes(MOST_BYTES)}; lower contextTokens or slots, or use a smaller model.`,
     )
   }
-  return { ...layout, totalBytes: end, wasmPages: Math.ceil(end / WASM_PAGE) }
+  return { ...layout, totalBytes: end, figures, wasmPages: Math.ceil(end / WASM_PAGE) }
 }
 
 /** The kernels take whole blocks of 32 columns and 16 rows; every published Gemma has them. */

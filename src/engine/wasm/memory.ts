@@ -7,8 +7,8 @@ interface Float {
   readonly float: number
 }
 
-/** Sleeps of 20 ms after which a silent thread is given up: 20 s, longer than any phase takes. */
-const PATIENCE = 1000
+/** How long a thread sleeps before it looks whether the others are still there; as in assembly/barrier.ts. */
+const SLEEP_MS = 20
 
 /** Views that follow the memory's buffer. */
 export class LinearMemory {
@@ -58,7 +58,7 @@ export function writeModel(
     0,
     layout.pageBytes,
   ])
-  memory.struct(layout.barrier, [0, 0, 0, 0, PATIENCE])
+  memory.struct(layout.barrier, [0, 0, 0, 0, Math.ceil(options.patienceMs / SLEEP_MS)])
   memory.struct(layout.model, [
     config.hiddenSize,
     config.intermediateSize,
@@ -121,6 +121,8 @@ export function writeModel(
 export interface ModelOptions {
   readonly threads: number
   readonly cacheBytes: 1 | 4
+  /** How long a thread may be silent before it is given up. */
+  readonly patienceMs: number
 }
 
 /** Points a buffer of activations at this many tokens. */
