@@ -13,7 +13,7 @@ import { dataEntry, type OpenedModel, openWithoutData } from '../../../src/engin
 import { readEntry } from '../../../src/engine/model-files.ts'
 import { filesFromDirectory } from '../../../src/engine/node.ts'
 import { dequantizedWeights } from '../../../src/engine/tensors.ts'
-import { createWasmGraph, type WasmOptions } from '../../../src/engine/wasm/graph.ts'
+import { createWasmGraph, type WasmGraph, type WasmOptions } from '../../../src/engine/wasm/graph.ts'
 import { spawnNodeThread } from '../../../src/engine/wasm/threads-node.ts'
 import type { GemmaConfig } from '../../../src/gemma/config.ts'
 import { GRAPH_FILE } from '../../../src/gemma/manifest.ts'
@@ -80,7 +80,7 @@ afterAll(() => Promise.all(open.splice(0).map((graph) => graph.dispose())))
 export async function wasmGraph(
   model: TestModel,
   options: Partial<Omit<WasmOptions, 'model'>> = {},
-): Promise<Graph> {
+): Promise<WasmGraph> {
   const { contextTokens } = model.config
   const graph = await createWasmGraph({
     model,
