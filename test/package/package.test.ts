@@ -153,7 +153,7 @@ describe('the installed package', () => {
     for (const args of [['nonsense'], ['convert', '--nonsense'], ['inspect']]) {
       const { code, err } = facet(...args)
       expect(code).toBe(2)
-      expect(err).toMatch(/^error: .+\n/)
+      expect(err).toMatch(/^facet: .+\n/)
       expect(err).not.toMatch(/^\s+at /m)
     }
   })
