@@ -118,8 +118,7 @@ async function open(mode: Mode): Promise<Opened> {
   const complaints: string[] = []
   page.on('pageerror', (error) => complaints.push(String(error)))
   page.on('console', (message) => complaints.push(message.text()))
-  await page.goto(`${origin}/${mode}/`)
-  await page.waitForFunction(() => 'engine' in globalThis)
+  await page.goto(`${origin}/${mode}/`) // waits for the page's script
   const call: Call = (name, ...parameters) =>
     page.evaluate(
       ([name, parameters]) =>
