@@ -1,7 +1,7 @@
 /** Builds what the repository does not hold: the kernels, the page as one string of HTML, then dist/ for installs. */
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
 import { buildKernels } from './kernels.ts'
 import { toBuiltWorkerUrls } from './worker-urls.ts'
@@ -53,7 +53,15 @@ for (const file of readdirSync(new URL('dist', root), { recursive: true, encodin
   if (rewritten !== text) writeFileSync(path, rewritten)
 }
 chmodSync(new URL('dist/cli/main.js', root), 0o755)
+linkBin()
 
 function toHash(text: string): string {
   return `sha256-${createHash('sha256').update(text).digest('base64')}`
+}
+
+/** So that `npx facet` in the clone finds the command beside the others, and with it the right Node.js. */
+function linkBin(): void {
+  const link = new URL('node_modules/.bin/facet', root)
+  rmSync(link, { force: true })
+  symlinkSync('../../dist/cli/main.js', link)
 }

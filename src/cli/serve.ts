@@ -17,7 +17,7 @@ interface Options {
   readonly host: string
   readonly engine?: GraphKind
   readonly threads?: number
-  readonly kv: '32' | '8'
+  readonly kv?: '32' | '8'
   readonly context?: number
   readonly slots?: number
 }
@@ -53,9 +53,10 @@ export function command(): Command {
     )
     .option('--threads <number>', "threads that compute, with wasm (default: the machine's cores)", toCount)
     .addOption(
-      new Option('--kv <bits>', 'bits of a cached key or value, with wasm')
-        .choices(['32', '8'])
-        .default('32'),
+      new Option('--kv <bits>', 'bits of a cached key or value, with wasm (default: 32)').choices([
+        '32',
+        '8',
+      ]),
     )
     .option('--context <tokens>', "most tokens of prompt and answer (default: the model's own)", toCount)
     .option('--slots <number>', 'answers that run at the same time (default: 4)', toCount)
@@ -73,7 +74,7 @@ async function run(directory: string, options: Options): Promise<void> {
   const load = loadEngine(directory, {
     ...(graph && { graph }),
     ...(threads !== undefined && { threads }),
-    cacheBits: kv === '8' ? 8 : 32,
+    ...(kv !== undefined && { cacheBits: kv === '8' ? 8 : 32 }),
     ...(context !== undefined && { contextTokens: context }),
     ...(slots !== undefined && { slots }),
     onProgress: ({ loadedBytes, totalBytes }) => {

@@ -23,7 +23,7 @@ export interface EdgeOptions {
   /** Until it says yes, `/readyz` and requests for an answer get 503 with its reason. Default: ready. */
   readonly ready?: ReadyCheck
   readonly limits?: {
-    /** Largest request body. Default 4 MiB. */
+    /** Largest request body. Default 1 MiB: a long context many times over. */
     readonly bodyBytes?: number
   }
   /** Serve the chat page at `/`. Default true. */
@@ -32,7 +32,7 @@ export interface EdgeOptions {
   readonly report?: Report
 }
 
-const DEFAULT_BODY_BYTES = 4 * 1024 * 1024
+const DEFAULT_BODY_BYTES = 1024 * 1024
 
 const PAGE_HEADERS = {
   'content-security-policy':
@@ -41,6 +41,19 @@ const PAGE_HEADERS = {
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'cache-control': 'no-cache',
+}
+
+/**
+ * A page of another site may send a simple POST anywhere, this machine's loopback included, and make it
+ * compute, though it may not read the answer. Browsers say where a request comes from; nothing else does.
+ */
+function assertOwnSite({ headers }: Request): void {
+  const site = headers.get('sec-fetch-site')
+  if (site === null || site === 'same-origin' || site === 'none') return
+  throw new FacetError(
+    'forbidden',
+    'Pages of other sites may not use this server; serve the page from the same origin, or ask from a server of yours.',
+  )
 }
 
 /** A Hono app; mount it in another, or hand its `fetch` to a server. */
@@ -60,6 +73,7 @@ export function createEdge(options: EdgeOptions): Hono {
     writerFor: (call: C) => AnswerOptions['writer'],
   ): void => {
     app.post(path, async ({ req: { raw } }) => {
+      assertOwnSite(raw)
       assertReady(ready)
       const call = toCall(await readJson(raw, limits.bodyBytes ?? DEFAULT_BODY_BYTES))
       const backend = findBackend(backends, call.model)

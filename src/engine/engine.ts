@@ -1,4 +1,5 @@
 /** `gemfacet/engine`: loads a model directory and answers chats with it, on any JavaScript runtime. */
+import { FacetError } from '../errors.ts'
 import type { ModelSpec } from '../types.ts'
 import { checkContext, createEngine, type Engine, option, QUEUE, SLOTS } from './backend.ts'
 import type { Graph } from './graph.ts'
@@ -91,6 +92,16 @@ async function createGraph(
       ...(threads !== undefined && { threads }),
       ...(cacheBits !== undefined && { cacheBits }),
     })
+  }
+  for (const field of ['threads', 'cacheBits'] as const) {
+    if (options[field] === undefined) continue
+    throw new FacetError(
+      'invalid_request',
+      `${field} is an option of the graph wasm; leave it out with ${kind}.`,
+      {
+        field,
+      },
+    )
   }
   const whole = await withData(model)
   if (kind === 'reference') {

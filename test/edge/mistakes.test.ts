@@ -212,7 +212,7 @@ describe('the body', () => {
     }
     const ten = await post(app, CHAT, user('x'.repeat(10e6)))
     expect(ten.status).toBe(413)
-    expect((await errorOf(ten)).message).toContain('4 MiB')
+    expect((await errorOf(ten)).message).toContain('1 MiB')
   })
 
   it('stops being read at the limit', async () => {
@@ -307,5 +307,21 @@ describe('any JSON', () => {
         expect((await errorOf(response)).code).toBe('invalid_request')
       }),
     )
+  })
+})
+
+describe('a page of another site', () => {
+  it.each(['cross-site', 'same-site'])('that is %s is refused before anything is computed', async (site) => {
+    const backend = new FakeBackend()
+    const guarded = createEdge({ backends: [backend] })
+    const response = await post(guarded, CHAT, user('Hi'), { headers: { 'sec-fetch-site': site } })
+    expect(response.status).toBe(403)
+    expect((await errorOf(response)).message).toContain('Pages of other sites may not use this server')
+    expect(backend.requests).toEqual([])
+  })
+
+  it.each(['same-origin', 'none'])('is told from our own (%s)', async (site) => {
+    const response = await post(app, CHAT, user('Hi'), { headers: { 'sec-fetch-site': site } })
+    expect(response.status).toBe(200)
   })
 })
