@@ -15,8 +15,9 @@ interface Panel {
 }
 
 const WIDTH = 760
-const LEFT = 190
-const RIGHT = 90
+const LEFT = 200
+/** For the figures, which stand in a column. */
+const RIGHT = 110
 const BAR = 22
 const GAP = 10
 const HEAD = 44
@@ -50,8 +51,9 @@ export function toChart(report: Report): string {
   const { machine, model } = report
   const peers = Object.entries(machine.engines).map(([name, version]) => `${name} ${version}`)
   const notes = [
-    `Shape of ${model.name} in 4 bits with random weights; ${machine.cores} cores (${machine.cpu}), Node ${machine.node}, ${machine.date}.`,
-    `${peers.join(', ')}; llama.cpp native on 1 or ${machine.cores} threads, whichever was faster. Medians.`,
+    `Shape of ${model.name} in 4 bits, random weights; ${machine.cores} cores of ${machine.cpu}; Node ${machine.node}; ${machine.date}.`,
+    `${peers.join(', ')}. Medians.`,
+    `llama.cpp native with 1 or ${machine.cores} threads, whichever was faster. Every token takes reading ${(model.weightBytes / 1e9).toFixed(2)} GB.`,
   ]
   for (const note of notes) {
     y += 16
@@ -113,7 +115,7 @@ function drawPanel({ title, bars, limit }: Panel, top: number): string[] {
     parts.push(
       text(LEFT - 10, y + 15, label, kind, 'end'),
       `<rect class="${ours ? 'ours' : 'bar'}" x="${LEFT}" y="${y}" width="${width.toFixed(1)}" height="${BAR}" rx="3"/>`,
-      text(LEFT + width + 8, y + 15, perSecond === null ? 'not measured' : toRate(perSecond), kind),
+      text(WIDTH - TOP, y + 15, perSecond === null ? 'not measured' : toRate(perSecond), kind, 'end'),
     )
     y += BAR + GAP
   }

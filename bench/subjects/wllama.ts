@@ -78,8 +78,9 @@ serveSubject(
     },
     /** Milliseconds a token, mean of the steps, after the prompt of the last prefill. */
     decode: async (context, steps) => {
-      const { predicted_n, predicted_ms } = await complete(context!, steps!)
-      return [predicted_ms / predicted_n]
+      // Its clock starts when the first token is there: n tokens are n - 1 steps.
+      const { predicted_n, predicted_ms } = await complete(context!, steps! + 1)
+      return [predicted_ms / (predicted_n - 1)]
     },
   },
   async () => {
