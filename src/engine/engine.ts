@@ -32,7 +32,12 @@ export interface LoadOptions {
   readonly id?: string
   /** Threads that compute, for `wasm`. Default: the machine's cores, at most 8. */
   readonly threads?: number
-  /** Bits of a cached key or value, for `wasm`: 32, or 8 for a quarter of the memory. Default 32. */
+  /**
+   * Bits of a cached key or value, for `wasm`: 32, or 8 for a quarter of the memory. Default 32. What 8 bits
+   * cost on the shipped model, by scripts/fidelity.ts: less than 0.01% of perplexity on held-out and on
+   * training documents; held-out exact match 0.390 instead of 0.400. Over 512 positions the logits' cosine
+   * with those of 32 bits is 0.9998 on average and 0.9989 at worst.
+   */
   readonly cacheBits?: 8 | 32
   readonly onProgress?: (progress: LoadProgress) => void
 }

@@ -23,7 +23,7 @@ export interface WasmOptions {
   readonly spawn?: ThreadSpawner
   /** Threads that compute, this one included. Default: the machine's cores, at most 8. */
   readonly threads?: number
-  /** Keys and values in 8 bits instead of float32. */
+  /** Keys and values in 8 bits instead of float32; what that costs stands at LoadOptions. */
   readonly cacheBits?: 8 | 32
   /** Which build of the kernels. Default: the best this machine runs. */
   readonly build?: Build

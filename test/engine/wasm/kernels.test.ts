@@ -16,9 +16,21 @@ import {
 import { cosinesUpToTies } from './rounding.ts'
 
 const BUILDS: readonly Build[] = ['threads', 'relaxed', 'simd']
+/** So few tokens tell no more: scripts/fidelity.ts measures 200 documents, and allows 0.005. */
+const PERPLEXITY = 0.015
 const least = (values: readonly number[]): number => Math.min(...values)
 const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length
+
+/** Of the tokens after the first, from logits (tokens, vocabulary). */
+function perplexity(logits: Float32Array, tokens: readonly number[]): number {
+  const vocab = logits.length / tokens.length
+  const losses = tokens.slice(1).map((id, i) => {
+    const row = logits.subarray(i * vocab, (i + 1) * vocab)
+    return Math.log(row.reduce((sum, logit) => sum + Math.exp(logit), 0)) - row[id]!
+  })
+  return Math.exp(mean(losses))
+}
 
 /** So many ids below `vocab` that start with bos and do not repeat soon. */
 const idsBelow = (vocab: number, count: number): number[] =>
@@ -110,7 +122,11 @@ describe('the kernels on the shipped model', () => {
       expect(found).toHaveLength(512)
       expect(least(found)).toBeGreaterThan(0.999)
       expect(mean(found)).toBeGreaterThan(0.9999)
+      expect(Math.abs(perplexity(logits, tokens) / perplexity(exact, tokens) - 1)).toBeLessThan(PERPLEXITY)
     }
+    const small = await logitsOf(await wasmGraph(model, { cacheBits: 8 }), tokens)
+    expect(mean(cosines(small, exact, config.vocabSize))).toBeGreaterThan(0.9995)
+    expect(Math.abs(perplexity(small, tokens) / perplexity(exact, tokens) - 1)).toBeLessThan(PERPLEXITY)
   })
 
   it.each(BUILDS)("give transformers' greedy ids for at least 14 of the 15 prompts: %s", async (build) => {
