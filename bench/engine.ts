@@ -1,6 +1,7 @@
 /** `npm run bench -- engine`: Facet's engine against its peers, on one shape, in turns on one machine. */
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
 import { planMemory } from '../src/gemma/memory-plan.ts'
+import { bundleSubject } from './bundle.ts'
 import { startServer } from './http.ts'
 import { type BenchModel, benchModel, installPeers, peerVersions } from './models.ts'
 import { Subject } from './process.ts'
@@ -47,7 +48,8 @@ export async function benchEngine({ rounds, peers, quick, cache, say }: EngineBe
   const machine = machineFacts()
   if (peers.length > 0) installPeers(say)
   const model = await benchModel(quick ? 'tiny' : 'gemma-2b', cache, say)
-  const run: Run = { model, sizes: quick ? QUICK : FULL, rounds, say, results: new Results(say) }
+  const subject = await bundleSubject(FACET, cache)
+  const run: Run = { model, subject, sizes: quick ? QUICK : FULL, rounds, say, results: new Results(say) }
   // Alone first: what is measured here wants the machine's memory and disk cache for itself.
   await measureLoading(run)
   await measureServer(run)
@@ -57,6 +59,8 @@ export async function benchEngine({ rounds, peers, quick, cache, say }: EngineBe
 
 interface Run {
   readonly model: BenchModel
+  /** Facet, ready to run. */
+  readonly subject: URL
   readonly sizes: Sizes
   readonly rounds: number
   readonly say: (text: string) => void
@@ -77,7 +81,7 @@ function machineFacts(): Machine {
 }
 
 /** Fresh processes: the least a loader can do, then ours. The first of ours also fills its cache. */
-async function measureLoading({ model, rounds, say, results }: Run): Promise<void> {
+async function measureLoading({ model, subject, rounds, say, results }: Run): Promise<void> {
   for (let round = 0; round < rounds; round++) {
     say(`loading, round ${round + 1} of ${rounds}`)
     const floor = new Subject('floor', [model.data])
@@ -86,7 +90,7 @@ async function measureLoading({ model, rounds, say, results }: Run): Promise<voi
     } finally {
       await floor.end()
     }
-    const facet = new Subject('facet', [model.directory])
+    const facet = new Subject(subject, [model.directory])
     try {
       results.add(FACET, 'load', 'ms', (await facet.call('load', 1, MEMORY_CONTEXT))[0]!)
       if (round > 0) continue
@@ -190,9 +194,9 @@ function memory({ results }: Run): Contestant {
   }
 }
 
-function facet({ model, sizes, results }: Run): Contestant {
+function facet({ model, subject: bundle, sizes, results }: Run): Contestant {
   const { context, longContext, prompt, prefix, steps } = sizes
-  const subject = new Subject('facet', [model.directory])
+  const subject = new Subject(bundle, [model.directory])
   const decode = async (length: number, count: number, metric: string): Promise<void> => {
     const ms = median(await subject.call('decode', length, count, steps))!
     results.add(FACET, metric, 'ms/token', ms / count)

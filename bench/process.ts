@@ -14,10 +14,10 @@ export class Subject {
   #said = ''
   #calls = 0
 
-  /** @param name a file in subjects/ */
-  constructor(name: string, args: readonly string[], node: readonly string[] = []) {
-    const file = new URL(`./subjects/${name}.ts`, import.meta.url)
-    this.#child = fork(file, [...args], { execArgv: [...node], stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
+  /** @param subject a file in subjects/, by name or as a bundle */
+  constructor(subject: string | URL, args: readonly string[]) {
+    const file = new URL(typeof subject === 'string' ? `./subjects/${subject}.ts` : subject, import.meta.url)
+    this.#child = fork(file, [...args], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#said = (this.#said + text).slice(-KEPT_CHARACTERS)
     })
