@@ -104,10 +104,10 @@ describe.each([
     // Pages for all sequences at full length, and not one more: what is remembered must give way.
     const graph = await wasmGraph(model, { ...options, sequences: SEQUENCES, contextTokens: CONTEXT })
     await fc.assert(
-      fc.asyncProperty(fc.array(sequence, { minLength: 1, maxLength: SEQUENCES }), (plans) =>
+      fc.asyncProperty(fc.array(sequence, { minLength: 1, maxLength: SEQUENCES, size: 'max' }), (plans) =>
         runTogether(graph, plans, alone),
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     )
     expect(graph.usage).toMatchObject({ openCaches: 0, pages: (SEQUENCES * CONTEXT) / 32, idlePages: 32 })
   })
@@ -115,7 +115,11 @@ describe.each([
 
 describe('an engine on the kernels', () => {
   const request = fc.record({
-    prompt: fc.array(fc.constantFrom(...letters.encode('ab'), 5, 299), { minLength: 1, maxLength: 90 }),
+    prompt: fc.array(fc.constantFrom(...letters.encode('ab'), 5, 299), {
+      minLength: 1,
+      maxLength: 90,
+      size: 'max',
+    }),
     maxTokens: fc.integer({ min: 1, max: 12 }),
     temperature: fc.constantFrom(0, 1),
     seed: fc.nat(3),
@@ -134,7 +138,7 @@ describe('an engine on the kernels', () => {
       await engineOf(3, 7, { threads: 3 }),
     ]
     await fc.assert(
-      fc.asyncProperty(fc.array(request, { minLength: 1, maxLength: 8 }), async (requests) => {
+      fc.asyncProperty(fc.array(request, { minLength: 1, maxLength: 8, size: 'max' }), async (requests) => {
         const asked = requests.map((each) => ({ ...each, logprobs: 2 }))
         const alone = []
         for (const each of asked) alone.push((await collect(single, each)).logprobs)
