@@ -56,6 +56,8 @@ export interface Layout {
   readonly barrier: number
   readonly layerTable: number
   readonly job: number
+  /** i32 (layers, 4), then one for the head: what threads have taken. */
+  readonly claims: number
   readonly ids: number
   readonly positions: number
   readonly tables: number
@@ -101,7 +103,7 @@ export const STRUCT_WORDS = {
   barrier: 5,
   model: 15,
   layer: 13,
-  job: 20,
+  job: 21,
 } as const
 
 /**
@@ -175,6 +177,7 @@ export function planLayout(config: GemmaConfig, options: LayoutOptions): Layout 
     barrier: words(STRUCT_WORDS.barrier),
     layerTable: words(STRUCT_WORDS.layer * config.layers.length),
     job: words(STRUCT_WORDS.job),
+    claims: words(config.layers.length * 4 + 1),
     ids: words(PASS_TOKENS),
     positions: words(PASS_TOKENS),
     tables: words(PASS_TOKENS),

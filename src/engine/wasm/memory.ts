@@ -116,7 +116,11 @@ export function writeModel(
     layout.scratchBytes,
     layout.logits,
   ])
+  memory.u32[layout.job / 4 + JOB_CLAIMS] = layout.claims
 }
+
+/** The field after those that change from order to order. */
+const JOB_CLAIMS = 20
 
 export interface ModelOptions {
   readonly threads: number

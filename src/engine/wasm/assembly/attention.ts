@@ -225,48 +225,49 @@ function soften(h: Heads, scores: usize, count: u32, partial: usize): void {
 }
 
 /**
- * Partials of all heads of one token over positions from .. to of one chunk. A page's keys, then a page's
- * values, serve every head of their group while they are in the cache.
+ * Partials of one token over positions from .. to of one chunk, for `heads` heads of one kv head's group, the
+ * first of them `head`. A page's keys, then a page's values, serve all of them while they are in the cache.
  *
- * @param q (heads, head_dim), rotated
+ * @param q (heads, head_dim) of all heads, rotated
  * @param scratch CHUNK floats for each head of a group, of this thread
- * @param partials (heads, partialFloats)
+ * @param partials (heads, partialFloats) of all heads
  */
-export function attendChunk<T>(h: Heads, q: usize, table: usize, from: u32, to: u32, scratch: usize, partials: usize): void {
-  const group = h.heads / h.kvHeads
+export function attendChunk<T>(
+  h: Heads, q: usize, table: usize, from: u32, to: u32, kvHead: u32, head: u32, heads: u32, scratch: usize, partials: usize,
+): void {
+  const first = kvHead * (h.heads / h.kvHeads) + head
   const headBytes = <usize>h.headDim << 2
   const stride = partialFloats(h) << 2
-  for (let kvHead: u32 = 0; kvHead < h.kvHeads; kvHead++) {
-    const queries = q + kvHead * group * headBytes, outs = partials + kvHead * group * stride
-    for (let first = from; first < to; ) {
-      const count = min(PAGE - (first % PAGE), to - first)
-      const keys = vectorAt<T>(h, table, first, kvHead, 0)
-      const scores = scratch + ((first - from) << 2)
-      let head: u32 = 0
-      for (; head + 4 <= group; head += 4) {
-        scorePage4<T>(queries + head * headBytes, keys, h.headDim, count, scores + head * CHUNK * 4)
-      }
-      for (; head < group; head++) scorePage1<T>(queries + head * headBytes, keys, h.headDim, count, scores + head * CHUNK * 4)
-      scaleScores<T>(h, table, first, kvHead, count, group, scores)
-      first += count
+  const queries = q + first * headBytes, outs = partials + first * stride
+  const fours = heads & ~3
+  for (let at = from; at < to; ) {
+    const count = min(PAGE - (at % PAGE), to - at)
+    const keys = vectorAt<T>(h, table, at, kvHead, 0)
+    const scores = scratch + ((at - from) << 2)
+    for (let i: u32 = 0; i < fours; i += 4) {
+      scorePage4<T>(queries + i * headBytes, keys, h.headDim, count, scores + i * CHUNK * 4)
     }
-    for (let head: u32 = 0; head < group; head++) {
-      const out = outs + head * stride
-      soften(h, scratch + head * CHUNK * 4, to - from, out)
-      memory.fill(out, 0, headBytes)
+    for (let i = fours; i < heads; i++) {
+      scorePage1<T>(queries + i * headBytes, keys, h.headDim, count, scores + i * CHUNK * 4)
     }
-    for (let first = from; first < to; ) {
-      const count = min(PAGE - (first % PAGE), to - first)
-      const values = vectorAt<T>(h, table, first, kvHead, 1)
-      const p = scratch + ((first - from) << 2)
-      if (sizeof<T>() == 1) scaleRows(scaleAt<T>(h, table, first, kvHead, 1), count, group, p, 1)
-      let head: u32 = 0
-      for (; head + 4 <= group; head += 4) {
-        mixPage4<T>(p + head * CHUNK * 4, values, h.headDim, count, outs + head * stride, stride)
-      }
-      for (; head < group; head++) mixPage1<T>(p + head * CHUNK * 4, values, h.headDim, count, outs + head * stride)
-      first += count
+    scaleScores<T>(h, table, at, kvHead, count, heads, scores)
+    at += count
+  }
+  for (let i: u32 = 0; i < heads; i++) {
+    const out = outs + i * stride
+    soften(h, scratch + i * CHUNK * 4, to - from, out)
+    memory.fill(out, 0, headBytes)
+  }
+  for (let at = from; at < to; ) {
+    const count = min(PAGE - (at % PAGE), to - at)
+    const values = vectorAt<T>(h, table, at, kvHead, 1)
+    const p = scratch + ((at - from) << 2)
+    if (sizeof<T>() == 1) scaleRows(scaleAt<T>(h, table, at, kvHead, 1), count, heads, p, 1)
+    for (let i: u32 = 0; i < fours; i += 4) {
+      mixPage4<T>(p + i * CHUNK * 4, values, h.headDim, count, outs + i * stride, stride)
     }
+    for (let i = fours; i < heads; i++) mixPage1<T>(p + i * CHUNK * 4, values, h.headDim, count, outs + i * stride)
+    at += count
   }
 }
 

@@ -12,7 +12,7 @@ export class Barrier {
   patience: i32
 }
 
-const SPINS: i32 = 4000
+const SPINS: i32 = 60_000
 /** Sleeping is cut short now and then to see whether the barrier was broken. */
 const SLEEP_NS: i64 = 20_000_000
 

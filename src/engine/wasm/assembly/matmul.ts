@@ -106,6 +106,38 @@ function tile1x4<T>(w: usize, s: usize, x: usize, xs: usize, xz: usize, y: usize
   v128.store(y, d0, 48)
 }
 
+/** One token, eight groups. */
+function tile1x8(w: usize, s: usize, x: usize, xs: usize, xz: usize, y: usize, blocks: usize): void {
+  let a0 = f32x4.splat(0), b0 = a0, c0 = a0, d0 = a0, e0 = a0, f0 = a0, g0 = a0, h0 = a0
+  const next = blocks * recordBytes<u8>(), nextScale = blocks * 8
+  let wB = w + next, wC = wB + next, wD = wC + next, wE = wD + next, wF = wE + next, wG = wF + next, wH = wG + next
+  let sB = s + nextScale, sC = sB + nextScale, sD = sC + nextScale, sE = sD + nextScale, sF = sE + nextScale, sG = sF + nextScale, sH = sG + nextScale
+  for (let i: usize = 0; i < blocks; i++) {
+    a0 = addBlock<u8>(a0, w, loadBf16(s), x, xs, xz, 0)
+    b0 = addBlock<u8>(b0, wB, loadBf16(sB), x, xs, xz, 0)
+    c0 = addBlock<u8>(c0, wC, loadBf16(sC), x, xs, xz, 0)
+    d0 = addBlock<u8>(d0, wD, loadBf16(sD), x, xs, xz, 0)
+    e0 = addBlock<u8>(e0, wE, loadBf16(sE), x, xs, xz, 0)
+    f0 = addBlock<u8>(f0, wF, loadBf16(sF), x, xs, xz, 0)
+    g0 = addBlock<u8>(g0, wG, loadBf16(sG), x, xs, xz, 0)
+    h0 = addBlock<u8>(h0, wH, loadBf16(sH), x, xs, xz, 0)
+    const record = recordBytes<u8>()
+    w += record, wB += record, wC += record, wD += record, wE += record, wF += record, wG += record, wH += record
+    s += 8, sB += 8, sC += 8, sD += 8, sE += 8, sF += 8, sG += 8, sH += 8
+    x += 32
+    xs += 4
+    xz += 4
+  }
+  v128.store(y, a0)
+  v128.store(y, b0, 16)
+  v128.store(y, c0, 32)
+  v128.store(y, d0, 48)
+  v128.store(y, e0, 64)
+  v128.store(y, f0, 80)
+  v128.store(y, g0, 96)
+  v128.store(y, h0, 112)
+}
+
 /** Two tokens. */
 function tile2x4(w: usize, s: usize, x: usize, xs: usize, xz: usize, y: usize, stride: usize, blocks: usize): void {
   let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0
@@ -347,7 +379,13 @@ export function multiply(m: Matrix, a: Activations, y: usize, stride: usize, fir
   const wide = m.bits == 8
   const record = blocks * (wide ? 128 : 64)
   // Four groups stay in the cache while every tile of tokens passes.
-  for (let four: usize = first; four < last; four += 4) {
+  let start: usize = first
+  if (!wide && a.tokens == 1) {
+    for (; start + 8 <= last; start += 8) {
+      tile1x8(m.codes + start * record, m.scales + start * blocks * 8, a.codes, a.scales, a.zeros, y + start * 16, blocks)
+    }
+  }
+  for (let four: usize = start; four < last; four += 4) {
     const w = m.codes + four * record, s = m.scales + four * blocks * 8
     for (let t: u32 = 0; t < a.tokens; t += 16) {
       const tokens = tileTokens(a, t)

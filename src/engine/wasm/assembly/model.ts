@@ -90,6 +90,8 @@ export class Job {
   /** Which order: an `Order`. */
   order: i32
   first: u32
+  /** i32 (layers, 4), then one for the head: how much of each product the threads have taken. */
+  claims: usize
 }
 
 export const RUN: i32 = 1
@@ -114,6 +116,7 @@ export function embed(m: Model, j: Job, thread: u32): bool {
   for (let t = thread; t < j.tokens; t += m.threads) {
     gatherRow(m.embedding, load<u32>(j.ids + (t << 2)), j.x + (<usize>t * m.hidden << 2), m.embeddingScale)
   }
+  if (thread == 0) memory.fill(j.claims, 0, m.layers << 4)
   return meet(m.barrier, m.threads)
 }
 
@@ -134,12 +137,31 @@ function residualAndNorm(m: Model, j: Job, delta: usize, after: usize, weight: u
   if (thread == 0) for (let b: u32 = 0; b < m.hidden >> 5; b++) clearPadding(j.normed, b)
 }
 
-/** y = W @ activations, this thread's rows. */
+/**
+ * The first of the next `size` things that nobody has taken; past the last when all are. Threads take as they
+ * go: one that the machine holds up takes fewer. What is computed does not depend on who does it.
+ */
 // @ts-ignore: decorator
 @inline
-function project(m: Model, w: Matrix, a: Activations, y: usize, thread: u32): void {
-  const groups = w.rows >> 2
-  multiply(w, a, y, <usize>w.rows << 2, share(groups, 4, thread, m.threads), share(groups, 4, thread + 1, m.threads))
+function claim(at: usize, size: u32): u32 {
+  const first = ASC_FEATURE_THREADS ? atomic.add<u32>(at, size) : load<u32>(at)
+  if (!ASC_FEATURE_THREADS) store<u32>(at, first + size)
+  return first
+}
+
+/** About a sixteenth of a thread's share, in steps of `unit`: small enough to even out, long enough to read in runs. */
+// @ts-ignore: decorator
+@inline
+function portion(count: u32, unit: u32, threads: u32): u32 {
+  return max(count / (threads << 4) / unit, 1) * unit
+}
+
+/** y = W @ activations, taken in turns with the other threads. */
+function project(m: Model, w: Matrix, a: Activations, y: usize, claims: usize): void {
+  const groups = w.rows >> 2, size = portion(groups, 8, m.threads)
+  for (let first = claim(claims, size); first < groups; first = claim(claims, size)) {
+    multiply(w, a, y, <usize>w.rows << 2, first, min(first + size, groups))
+  }
 }
 
 /** Rotates queries and keys, normalizes them first where Gemma 3 does, and caches keys and values. */
@@ -177,14 +199,16 @@ function chunksOf(layer: Layer, position: u32): u32 {
   return position / CHUNK - firstSeen(layer, position) / CHUNK + 1
 }
 
-/** Chunk c (counted from the first seen) of token t into `partials`. */
-function attendPart<T>(j: Job, layer: Layer, h: Heads, t: u32, c: u32, scratch: usize, partials: usize): void {
+/** Chunk c (counted from the first seen) of token t into `partials`, for the kv heads and heads of them given. */
+function attendPart<T>(
+  j: Job, layer: Layer, h: Heads, t: u32, c: u32, kvHead: u32, head: u32, heads: u32, scratch: usize, partials: usize,
+): void {
   const position = load<u32>(j.positions + (t << 2))
   const start = firstSeen(layer, position)
   const chunk = start / CHUNK + c
   const q = j.qkv + (<usize>t * (h.heads + 2 * h.kvHeads) * h.headDim << 2)
   const from = max(start, chunk * CHUNK), to = min(position + 1, (chunk + 1) * CHUNK)
-  attendChunk<T>(h, q, load<u32>(j.tables + (t << 2)), from, to, scratch, partials)
+  attendChunk<T>(h, q, load<u32>(j.tables + (t << 2)), from, to, kvHead, head, heads, scratch, partials)
 }
 
 function quantizeHead(j: Job, h: Heads, t: u32, head: u32, x: usize): void {
@@ -196,13 +220,16 @@ function quantizeHead(j: Job, h: Heads, t: u32, head: u32, x: usize): void {
 function attend<T>(m: Model, j: Job, layer: Layer, h: Heads, thread: u32): bool {
   const stride = partialFloats(h) << 2
   const all = stride * h.heads
+  const group = h.heads / h.kvHeads
   const scratch = j.scratch + <usize>thread * j.scratchBytes
   if (j.tokens >= 2 * m.threads || m.threads == 1) {
     const sum = scratch + (CHUNK << 2) * (h.heads / h.kvHeads), next = sum + all
     for (let t = thread; t < j.tokens; t += m.threads) {
       const chunks = chunksOf(layer, load<u32>(j.positions + (t << 2)))
       for (let c: u32 = 0; c < chunks; c++) {
-        attendPart<T>(j, layer, h, t, c, scratch, c == 0 ? sum : next)
+        for (let kvHead: u32 = 0; kvHead < h.kvHeads; kvHead++) {
+          attendPart<T>(j, layer, h, t, c, kvHead, 0, group, scratch, c == 0 ? sum : next)
+        }
         if (c > 0) for (let head: u32 = 0; head < h.heads; head++) mergePartial(h, sum + head * stride, next + head * stride)
       }
       for (let head: u32 = 0; head < h.heads; head++) {
@@ -211,11 +238,17 @@ function attend<T>(m: Model, j: Job, layer: Layer, h: Heads, thread: u32): bool 
       }
     }
   } else {
-    let task: u32 = 0
+    let task: u32 = 0, turn: u32 = 0
     for (let t: u32 = 0; t < j.tokens; t++) {
       const chunks = chunksOf(layer, load<u32>(j.positions + (t << 2)))
       for (let c: u32 = 0; c < chunks; c++, task++) {
-        if (task % m.threads == thread) attendPart<T>(j, layer, h, t, c, scratch, j.partials + task * all)
+        // Four heads at a time are a task of their own, so that short contexts are shared out too.
+        for (let kvHead: u32 = 0; kvHead < h.kvHeads; kvHead++) {
+          for (let head: u32 = 0; head < group; head += 4, turn++) {
+            if (turn % m.threads != thread) continue
+            attendPart<T>(j, layer, h, t, c, kvHead, head, min(4, group - head), scratch, j.partials + task * all)
+          }
+        }
       }
     }
     if (!meet(m.barrier, m.threads)) return false
@@ -239,12 +272,11 @@ function attend<T>(m: Model, j: Job, layer: Layer, h: Heads, thread: u32): bool 
  * gated = 8-bit gelu(gate) * up: what a thread multiplies it also quantizes. A few tokens take 256 rows of
  * gate, then of up, so that memory is read in long runs; many take 32, which stay in the cache.
  */
-function feedForward(m: Model, j: Job, layer: Layer, thread: u32): void {
+function feedForward(m: Model, j: Job, layer: Layer, thread: u32, claims: usize): void {
   const units = m.intermediate >> 5
   const span: u32 = j.tokens <= 4 ? 8 : 1
-  const last = share(units, 1, thread + 1, m.threads)
-  for (let unit = share(units, 1, thread, m.threads); unit < last; unit += span) {
-    const count = min(span, last - unit)
+  for (let unit = claim(claims, span); unit < units; unit = claim(claims, span)) {
+    const count = min(span, units - unit)
     const stride = <usize>count << 7
     const gate = j.scratch + <usize>thread * j.scratchBytes, up = gate + <usize>j.tokens * stride
     const back = <usize>unit << 7
@@ -271,20 +303,21 @@ function layerOf<T>(m: Model, j: Job, index: u32, thread: u32): bool {
   const before: usize = index == 0 ? 0 : layerAt(m, index - 1).postFeedforwardNorm
   residualAndNorm(m, j, index == 0 ? 0 : j.delta, before, layer.inputNorm, thread)
   if (!meet(m.barrier, m.threads)) return false
-  project(m, layer.qkv, j.normed, j.qkv, thread)
+  const claims = j.claims + <usize>(index << 4)
+  project(m, layer.qkv, j.normed, j.qkv, claims)
   if (!meet(m.barrier, m.threads)) return false
   cacheKeys<T>(m, j, layer, h, thread)
   if (!meet(m.barrier, m.threads)) return false
   if (!attend<T>(m, j, layer, h, thread)) return false
   if (!meet(m.barrier, m.threads)) return false
-  project(m, layer.output, j.attended, j.delta, thread)
+  project(m, layer.output, j.attended, j.delta, claims + 4)
   if (!meet(m.barrier, m.threads)) return false
   if (layer.preFeedforwardNorm) residualAndNorm(m, j, j.delta, layer.postAttentionNorm, layer.preFeedforwardNorm, thread)
   else residualAndNorm(m, j, j.delta, 0, layer.postAttentionNorm, thread)
   if (!meet(m.barrier, m.threads)) return false
-  feedForward(m, j, layer, thread)
+  feedForward(m, j, layer, thread, claims + 8)
   if (!meet(m.barrier, m.threads)) return false
-  project(m, layer.down, j.gated, j.delta, thread)
+  project(m, layer.down, j.gated, j.delta, claims + 12)
   return meet(m.barrier, m.threads)
 }
 
@@ -313,7 +346,9 @@ export function finish(m: Model, j: Job, thread: u32): bool {
 /** logits (count, vocabulary) of rows first .. first + count, with `normed.tokens` = count. */
 export function head(m: Model, j: Job, thread: u32): bool {
   const count = j.normed.tokens
+  const claims = j.claims + <usize>(m.layers << 4)
   if (thread == 0) {
+    store<u32>(claims, 0)
     for (let row: u32 = 0; row < count; row++) {
       const x = j.x + (<usize>(j.first + row) * m.hidden << 2)
       for (let b: u32 = 0; b < m.hidden >> 5; b++) quantizeBlock(x + (b << 7), j.normed, row, b)
@@ -321,8 +356,9 @@ export function head(m: Model, j: Job, thread: u32): bool {
     for (let b: u32 = 0; b < m.hidden >> 5; b++) clearPadding(j.normed, b)
   }
   if (!meet(m.barrier, m.threads)) return false
-  project(m, m.embedding, j.normed, j.logits, thread)
+  project(m, m.embedding, j.normed, j.logits, claims)
   if (m.logitCap > 0) {
+    if (!meet(m.barrier, m.threads)) return false
     const groups = m.embedding.rows >> 2
     const from = share(groups, 4, thread, m.threads), to = share(groups, 4, thread + 1, m.threads)
     for (let row: u32 = 0; row < count; row++) {
