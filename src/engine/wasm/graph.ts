@@ -3,14 +3,14 @@ import { FacetError } from '../../errors.ts'
 import type { GemmaConfig } from '../../gemma/config.ts'
 import type { Graph, KvCache, Slice } from '../graph.ts'
 import type { OpenedModel } from '../model-file.ts'
+import { PAGE, PagePool } from '../page-pool.ts'
+import { PagedKvCache } from '../paged-cache.ts'
 import { turn } from '../turn.ts'
 import { fillAngles } from './angles.ts'
 import { type Build, chooseBuild, compileKernels, instantiate, type Kernels, ORDER } from './kernels.ts'
-import { type Layout, LOGIT_ROWS, PAGE, PASS_TOKENS, planLayout } from './layout.ts'
+import { type Layout, LOGIT_ROWS, PASS_TOKENS, planLayout } from './layout.ts'
 import { loadWeights, quantizedBits, STAGING_BYTES } from './load.ts'
 import { LinearMemory, writeActivations, writeModel } from './memory.ts'
-import { PagePool } from './page-pool.ts'
-import { PagedKvCache } from './paged-cache.ts'
 import { startThreads, type ThreadSpawner, type Threads } from './threads.ts'
 
 export interface WasmOptions {
@@ -189,7 +189,7 @@ export class WasmGraph implements Graph {
       for (const [i, id] of tokens.entries()) {
         memory.u32[layout.ids / 4 + t] = id
         memory.u32[layout.positions / 4 + t] = cache.length + i
-        memory.u32[layout.tables / 4 + t] = cache.tableOffset
+        memory.u32[layout.tables / 4 + t] = cache.table.byteOffset
         fillAngles(memory, layout, config, t, total, cache.length + i)
         if (tokens.length - i <= logits) memory.u32[layout.wanted / 4 + rows++] = t
         t++

@@ -3,9 +3,8 @@ import { FacetError } from '../../errors.ts'
 import type { GemmaConfig } from '../../gemma/config.ts'
 import { formatBytes } from '../../gemma/memory-plan.ts'
 import { type TensorShape, tensorShapes } from '../../gemma/weights.ts'
+import { PAGE } from '../page-pool.ts'
 
-/** Positions of one page of the KV cache; as in assembly/attention.ts. */
-export const PAGE = 32
 const CHUNK = 256
 /** Most tokens of one pass: a prefill chunk and the decode steps beside it. A multiple of 16. */
 export const PASS_TOKENS = 144

@@ -1,8 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { PAGE } from '../../../src/engine/wasm/layout.ts'
-import { PagePool } from '../../../src/engine/wasm/page-pool.ts'
-import { PagedKvCache } from '../../../src/engine/wasm/paged-cache.ts'
+import { PAGE, PagePool } from '../../../src/engine/page-pool.ts'
+import { PagedKvCache } from '../../../src/engine/paged-cache.ts'
 
 /** Pages that hold, where keys and values would be, the tokens that these depend on: all up to the position. */
 class Pages {

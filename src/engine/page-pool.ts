@@ -1,6 +1,8 @@
 /** The KV cache's pages: who holds them, and which full ones can serve the next prompt that starts the same. */
-import { FacetError } from '../../errors.ts'
-import { PAGE } from './layout.ts'
+import { FacetError } from '../errors.ts'
+
+/** Positions of one page of a KV cache; as in wasm/assembly/attention.ts. */
+export const PAGE = 32
 
 /**
  * A full page whose tokens are known, below the page before it: the tree of prefixes that are remembered.

@@ -1,8 +1,7 @@
-/** One sequence's keys and values: a table of pages in linear memory, shared with others where prefixes agree. */
-import { FacetError } from '../../errors.ts'
-import type { KvCache } from '../graph.ts'
-import { PAGE } from './layout.ts'
-import type { PagePool, PrefixNode } from './page-pool.ts'
+/** One sequence's keys and values: a table of pages, shared with others where prefixes agree. */
+import { FacetError } from '../errors.ts'
+import type { KvCache } from './graph.ts'
+import { PAGE, type PagePool, type PrefixNode } from './page-pool.ts'
 
 /** Where a cache writes: its page table, and the pages' bytes. */
 export interface PageMemory {
@@ -39,8 +38,9 @@ export class PagedKvCache implements KvCache {
     return this.#disposed
   }
 
-  get tableOffset(): number {
-    return this.#memory.table.byteOffset
+  /** Page numbers, one for each PAGE positions; beyond `length` they mean nothing. */
+  get table(): Uint32Array {
+    return this.#memory.table
   }
 
   /** Takes the longest remembered prefix of these tokens into this empty cache; returns its length. */
