@@ -26,7 +26,7 @@ const PAGE = { folder: 'edge/page/', may: ['index'] }
 /** Packages each room may import; anything else is a mistake. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   gemma: ['@bufbuild/protobuf', 'valibot'],
-  engine: ['onnxruntime-web'],
+  engine: ['onnxruntime-web', 'webgpu'],
   edge: ['hono', '@hono/node-server', 'valibot'],
   convert: ['valibot'],
   cli: ['commander'],

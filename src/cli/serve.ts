@@ -48,8 +48,8 @@ export function command(): Command {
     .addOption(
       new Option(
         '--engine <name>',
-        'our WebAssembly kernels, onnxruntime-web, or the slow, readable reference (default: wasm; ort for weights that are not quantized)',
-      ).choices(['wasm', 'ort', 'reference']),
+        'our WebAssembly or WebGPU kernels, onnxruntime-web, or the slow, readable reference (default: wasm; ort for weights that are not quantized)',
+      ).choices(['wasm', 'webgpu', 'ort', 'reference']),
     )
     .option('--threads <number>', "threads that compute, with wasm (default: the machine's cores)", toCount)
     .addOption(

@@ -12,12 +12,12 @@ export { connectBackend, serveBackend } from './bridge.ts'
 export type { LoadProgress } from './model-file.ts'
 export { filesFromUrl, type ModelFiles } from './model-files.ts'
 
-export type GraphKind = 'wasm' | 'ort' | 'reference'
+export type GraphKind = 'wasm' | 'webgpu' | 'ort' | 'reference'
 
 export interface LoadOptions {
   /**
-   * What computes: our own WebAssembly kernels (default for quantized models), onnxruntime-web (default
-   * for the others, and the second opinion), or the slow, readable reference.
+   * What computes: our own WebAssembly kernels (default for quantized models), our own WebGPU kernels,
+   * onnxruntime-web (default for the others, and the second opinion), or the slow, readable reference.
    */
   readonly graph?: GraphKind
   /** Most tokens of prompt and answer together. Default and most: what the model was made for. */
@@ -66,6 +66,7 @@ export async function loadEngine(options: LoadOptions & LoadPlace): Promise<Engi
       model: spec,
       slots,
       queue,
+      ...(options.graph === 'webgpu' && { prefillChunk: GPU_PREFILL_CHUNK }),
     })
   } catch (error) {
     await graph.dispose()
@@ -79,6 +80,9 @@ export interface LoadPlace {
   /** Starts a thread beside this one, for `wasm`. Left out: everything is computed on this thread. */
   readonly spawn?: ThreadSpawner
 }
+
+/** A GPU takes so many tokens at once in little more time than a few. */
+const GPU_PREFILL_CHUNK = 512
 
 /** Each graph is loaded only when it is asked for. */
 async function createGraph(
@@ -107,6 +111,11 @@ async function createGraph(
         field,
       },
     )
+  }
+  if (kind === 'webgpu') {
+    const { createWebGpuGraph } = await import('./webgpu/graph.ts')
+    const { slots, contextTokens = model.config.contextTokens } = options
+    return createWebGpuGraph({ model, sequences: slots, contextTokens })
   }
   const whole = await withData(model)
   if (kind === 'reference') {
