@@ -207,7 +207,7 @@ describe('facet serve, asked for something that cannot be', () => {
       ['--engine', 'cuda'],
       {},
       2,
-      /Allowed choices are wasm, ort, reference/,
+      /Allowed choices are wasm, webgpu, ort, reference/,
     ],
     [
       'an address of another machine',

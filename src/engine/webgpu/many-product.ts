@@ -24,10 +24,10 @@ export function manyProduct(shape: ManyShape): Kernel {
     const row = gated ? `lane % ${half}u` : 'lane'
     const at = `min(first + ${row}, span.rows - 1u) * ${blocks}u + ${b}`
     const words = unroll(bits / 4, (i) => {
-      const from = (suffix: string): string => `codes${suffix}[${bits === 4 ? at : `(${at}) * 2u + ${i}u`}]`
+      const word = (suffix: string): string => `codes${suffix}[${bits === 4 ? at : `(${at}) * 2u + ${i}u`}]`
       return gated
-        ? `if (lane < ${half}u) { q${i} = ${from('')}; } else { q${i} = ${from('2')}; }`
-        : `q${i} = ${from('')};`
+        ? `if (lane < ${half}u) { q${i} = ${word('')}; } else { q${i} = ${word('2')}; }`
+        : `q${i} = ${word('')};`
     })
     const scale = gated
       ? `if (lane < ${half}u) { scale = ${scaleAt('', at)}; } else { scale = ${scaleAt('2', at)}; }`
