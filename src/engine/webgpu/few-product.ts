@@ -50,10 +50,10 @@ export function fewProduct(shape: FewShape): Kernel {
       ${unroll(tokens, (t) =>
         norm === undefined
           ? `let x${t} = x[from${t} + at];`
-          : `let raw${t} = x[from${t} + at]; square${t} += dot(raw${t}, raw${t}); let x${t} = raw${t} * weight;`,
+          : `let raw${t} = x[from${t} + at]; square${t} = chain(raw${t}, raw${t}, square${t}); let x${t} = raw${t} * weight;`,
       )}
-      ${unroll(tokens, (t) => `zero${t} += dot(x${t}, vec4f(1.0));`)}
-      ${each((r, t) => `dot${r}_${t} += dot(w${r}, x${t});`)}
+      ${unroll(tokens, (t) => `zero${t} += (x${t}.x + x${t}.y) + (x${t}.z + x${t}.w);`)}
+      ${each((r, t) => `dot${r}_${t} = chain(w${r}, x${t}, dot${r}_${t});`)}
     }`,
     )}
     ${each((r, t) => `sum${r}_${t} += scale${r} * (dot${r}_${t} - ${2 ** (bits - 1)}.0 * zero${t});`)}
@@ -74,6 +74,8 @@ export function fewProduct(shape: FewShape): Kernel {
     subgroups,
     workgroupSize: lanes,
     declarations: `${SPAN}${JOB_FUNCTIONS}${finishFunction(shape)}
+// Explicit, so that every compiler rounds alike, whatever stands around it.
+fn chain(a: vec4f, b: vec4f, sum: f32) -> f32 { return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum)))); }
 var<workgroup> parts: array<f32, ${cells * parts}>;
 fn total(cell: u32${subgroups ? ', subgroupSize: u32' : ''}) -> f32 {
   var sum = 0.0;
