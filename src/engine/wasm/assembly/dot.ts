@@ -3,20 +3,20 @@
 /** Four bytes of activations, the same for four rows. */
 // @ts-ignore: decorator
 @inline
-export function splat4(x: usize, offset: i32): v128 {
+export function splat4(x: usize, offset: usize): v128 {
   return v128.load32_splat(x + offset)
 }
 
 // @ts-ignore: decorator
 @inline
-export function lowNibbles(q: v128): v128 {
-  return v128.and(q, i8x16.splat(15))
+export function lowNibbles(q: v128, m: v128): v128 {
+  return v128.and(q, m)
 }
 
 // @ts-ignore: decorator
 @inline
-export function highNibbles(q: v128): v128 {
-  return v128.and(i16x8.shr_u(q, 4), i8x16.splat(15))
+export function highNibbles(q: v128, m: v128): v128 {
+  return v128.and(i16x8.shr_u(q, 4), m)
 }
 
 /**
