@@ -101,7 +101,9 @@ let dawn: Promise<GPU> | undefined
 
 async function importDawn(): Promise<GPU> {
   try {
-    const { create, globals } = await import('webgpu')
+    // Not a literal: bundlers for browsers would follow it into a package that only Node can load.
+    const name: string = 'webgpu'
+    const { create, globals } = (await import(/* @vite-ignore */ name)) as typeof import('webgpu')
     Object.assign(globalThis, globals)
     return create([])
   } catch (cause) {

@@ -214,8 +214,9 @@ function soften(h: Heads, scores: usize, count: u32, partial: usize): void {
   const maximum = max(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1))
   let sum = f32x4.splat(0)
   for (let i: usize = 0; i < <usize>padded << 2; i += 16) {
-    const e = exp4(f32x4.sub(v128.load(scores + i), f32x4.splat(maximum)))
-    v128.store(scores + i, e)
+    const x = f32x4.sub(v128.load(scores + i), f32x4.splat(maximum))
+    // e^-60 is nothing beside 1 in float32, but sums of such products are denormal, and those are slow.
+    v128.store(scores + i, v128.and(exp4(x), f32x4.gt(x, f32x4.splat(-60))))
   }
   for (let i = count; i < padded; i++) store<f32>(scores + (i << 2), 0)
   for (let i: usize = 0; i < <usize>padded << 2; i += 16) sum = f32x4.add(sum, v128.load(scores + i))
