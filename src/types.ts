@@ -1,10 +1,59 @@
 /** The words every room shares: requests, events, usage, backends. No code. */
 
-/** One turn of a conversation, in the roles OpenAI uses. */
-export interface Message {
-  readonly role: 'system' | 'user' | 'assistant'
-  readonly content: string
+/** A call of a function that the model asks the caller for. */
+export interface ToolCall {
+  /** Unique in the conversation; the result is sent back under it. */
+  readonly id: string
+  readonly name: string
+  /** A JSON object as text. From a model that is not held to a schema it may be anything. */
+  readonly arguments: string
 }
+
+/** One turn of a conversation, in the roles OpenAI uses. */
+export type Message =
+  | { readonly role: 'system' | 'user'; readonly content: string }
+  | {
+      readonly role: 'assistant'
+      /** Empty where the answer was only calls. */
+      readonly content: string
+      readonly toolCalls?: readonly ToolCall[]
+    }
+  | {
+      /** What a called function gave back. */
+      readonly role: 'tool'
+      readonly content: string
+      readonly toolCallId: string
+    }
+
+/** A JSON Schema (draft 2020-12), as parsed JSON. */
+export type JsonSchema = boolean | { readonly [keyword: string]: unknown }
+
+/** What form the answer's text takes. */
+export type ResponseFormat =
+  | { readonly type: 'text' }
+  /** Any JSON object. */
+  | { readonly type: 'json_object' }
+  /** JSON that validates against the schema. */
+  | {
+      readonly type: 'json_schema'
+      readonly name: string
+      readonly description?: string
+      readonly schema: JsonSchema
+      readonly strict?: boolean
+    }
+
+/** A function the model may ask to have called. */
+export interface Tool {
+  /** Letters, digits, `_` and `-`, at most 64. */
+  readonly name: string
+  readonly description?: string
+  /** Of the arguments, an object. Default: no arguments. */
+  readonly parameters?: JsonSchema
+  readonly strict?: boolean
+}
+
+/** auto: the model decides. required: it calls at least one. A name: it calls this one. */
+export type ToolChoice = 'none' | 'auto' | 'required' | { readonly name: string }
 
 /** How the next token is chosen from the logits. Everything left out keeps the model as it is. */
 export interface Sampling {
@@ -43,6 +92,13 @@ export type ChatRequest = Prompt &
     readonly stop?: readonly string[]
     /** Report each token's log-probability and this many alternatives (0 to 20). */
     readonly logprobs?: number
+    /** Default: text. An answer cut by maxTokens (reason length) is the beginning of such a text. */
+    readonly responseFormat?: ResponseFormat
+    readonly tools?: readonly Tool[]
+    /** Default: auto with tools, none without. */
+    readonly toolChoice?: ToolChoice
+    /** Whether one answer may call several functions. Default true. */
+    readonly parallelToolCalls?: boolean
   }
 
 /** Log-likelihood of given continuations of one prompt. */
@@ -135,6 +191,12 @@ export interface Backend {
   chat(request: ChatRequest, options?: CallOptions): AsyncIterable<ChatEvent>
   /** One array of token log-probabilities for each continuation. */
   score?(request: ScoreRequest, options?: CallOptions): Promise<TokenLogprob[][]>
+  /** One vector of length 1 for each text, all of the same number of dimensions. */
+  embed?(texts: readonly string[], options?: CallOptions): Promise<Float32Array[]>
+  /** The token ids the model would be given for this prompt. */
+  tokenize?(prompt: Prompt, options?: CallOptions): Promise<number[]>
+  /** The text of token ids; control tokens have none. */
+  detokenize?(tokens: readonly number[], options?: CallOptions): Promise<string>
 }
 
 /** Where a server answers; what a deployment emits and a client is made from. */

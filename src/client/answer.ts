@@ -24,7 +24,8 @@ export class Tally {
 
   add(event: ChatEvent): void {
     this.#pieces++
-    this.#chars += event.type === 'text' ? event.text.length : 0
+    if (event.type === 'text') this.#chars += event.text.length
+    if (event.type === 'tool') this.#chars += event.arguments.length
   }
 
   get usage(): Usage {

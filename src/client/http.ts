@@ -5,7 +5,8 @@ import { readAnswer, Tally } from './answer.ts'
 import { Deadline } from './deadline.ts'
 import { type ClientOptions, settingsFrom, withTimeouts } from './options.ts'
 import { carriesError, refusalFrom, retryAfterFrom, toError } from './response-error.ts'
-import { modelsFrom, toWire } from './wire.ts'
+import { modelsFrom } from './wire.ts'
+import { toWire } from './wire-request.ts'
 
 export interface ClientCallOptions extends CallOptions {
   /** Called once when the call ends, however it ends, with the tokens spent until then. */

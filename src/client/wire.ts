@@ -1,8 +1,7 @@
-/** Requests and answers as OpenAI's API writes them: the client's only place for snake_case. */
+/** Answers as OpenAI's API writes them, read into events. */
 import { FacetError } from '../errors.ts'
 import type {
   ChatEvent,
-  ChatRequest,
   FinishReason,
   ModelSpec,
   TokenAlternative,
@@ -21,19 +20,6 @@ export interface Chunk {
   readonly usage?: Usage
 }
 
-/** Numbers are sent under OpenAI's names, and under vLLM's where OpenAI has none. */
-const NUMBERS = {
-  temperature: 'temperature',
-  topK: 'top_k',
-  topP: 'top_p',
-  minP: 'min_p',
-  seed: 'seed',
-  repetitionPenalty: 'repetition_penalty',
-  presencePenalty: 'presence_penalty',
-  frequencyPenalty: 'frequency_penalty',
-  maxTokens: 'max_tokens',
-} as const satisfies Partial<Record<keyof ChatRequest, string>>
-
 /** OpenAI's four, and the names other servers use for them. */
 const REASONS: Readonly<Record<string, FinishReason>> = {
   stop: 'stop',
@@ -43,41 +29,6 @@ const REASONS: Readonly<Record<string, FinishReason>> = {
   tool_calls: 'tool_calls',
   function_call: 'tool_calls',
   content_filter: 'content_filter',
-}
-
-/**
- * The path below the base URL and the body of one streamed request.
- *
- * @throws FacetError invalid_request where JSON would turn a number into null
- */
-export function toWire(request: ChatRequest, model: string | undefined): { path: string; body: Json } {
-  const chat = request.messages !== undefined
-  if (!chat && request.prompt === undefined) {
-    throw new FacetError('invalid_request', 'messages is missing; send messages or a prompt.', {
-      field: 'messages',
-    })
-  }
-  const numbers: Record<string, number> = {}
-  for (const [field, name] of Object.entries(NUMBERS) as [keyof typeof NUMBERS, string][]) {
-    const value = request[field]
-    if (value === undefined) continue
-    if (!Number.isFinite(value)) {
-      throw new FacetError('invalid_request', `${field} must be a finite number, but is ${value}.`, { field })
-    }
-    numbers[name] = value
-  }
-  const { logprobs } = request
-  const body = {
-    ...(model !== undefined && { model }),
-    ...(chat ? { messages: request.messages } : { prompt: request.prompt }),
-    ...numbers,
-    ...(request.logitBias && { logit_bias: request.logitBias }),
-    ...(request.stop && { stop: request.stop }),
-    ...(logprobs !== undefined && (chat ? { logprobs: true, top_logprobs: logprobs } : { logprobs })),
-    stream: true,
-    stream_options: { include_usage: true },
-  }
-  return { path: chat ? '/chat/completions' : '/completions', body }
 }
 
 /**
