@@ -73,6 +73,8 @@ export interface FacetErrorOptions {
   readonly status?: number
   /** Which backend failed. */
   readonly backend?: string
+  /** The server had accepted the request: it may have worked, and charged, for it. */
+  readonly accepted?: boolean
   readonly cause?: unknown
 }
 
@@ -88,6 +90,7 @@ export class FacetError extends Error {
   readonly field: string | undefined
   readonly retryAfterMs: number | undefined
   readonly backend: string | undefined
+  readonly accepted: boolean
 
   constructor(code: ErrorCode, message: string, options: FacetErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -97,6 +100,7 @@ export class FacetError extends Error {
     this.field = options.field
     this.retryAfterMs = options.retryAfterMs
     this.backend = options.backend
+    this.accepted = options.accepted ?? false
   }
 }
 

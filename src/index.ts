@@ -5,15 +5,18 @@ export { type Client, type ClientCallOptions, createClient } from './client/http
 export type { ClientOptions } from './client/options.ts'
 export { type ErrorCode, FacetError, isErrorCode, type Retry } from './errors.ts'
 export type {
+  Attempt,
   Backend,
   CallOptions,
   ChatEvent,
   ChatRequest,
   Endpoint,
+  Feature,
   FinishReason,
   JsonSchema,
   Message,
   ModelSpec,
+  Price,
   Prompt,
   ResponseFormat,
   Sampling,

@@ -149,6 +149,15 @@ export type ChatEvent =
     }
   | { readonly type: 'finish'; readonly reason: FinishReason; readonly usage: Usage }
 
+/** Money per million tokens, in whatever currency a budget is counted in. */
+export interface Price {
+  readonly prompt: number
+  readonly completion: number
+}
+
+/** What not every server can do. */
+export type Feature = 'tools' | 'json_schema' | 'logprobs'
+
 /** What a backend serves. */
 export interface ModelSpec {
   /** The name clients ask for, for example `gemma-2b-it`. */
@@ -163,6 +172,11 @@ export interface ModelSpec {
   readonly license?: string
   /** Unix time in seconds at which the model file was made. */
   readonly created?: number
+  /** Its rank among the models behind one router, the smallest first. Declared, never guessed from a name. */
+  readonly tier?: number
+  readonly price?: Price
+  /** Left out: unknown, and expected to be able to do everything. */
+  readonly features?: readonly Feature[]
 }
 
 export interface Timeouts {
@@ -174,9 +188,33 @@ export interface Timeouts {
   readonly totalMs: number
 }
 
+/** One try at one backend, told when it has ended. */
+export interface Attempt {
+  readonly backend: string
+  /** 1 for the first of its call. */
+  readonly number: number
+  /** Why it was made. probe: the circuit of this backend was open, and this request tests it. */
+  readonly reason: 'first' | 'retry' | 'fallback' | 'hedge' | 'escalation' | 'probe'
+  /**
+   * answered: its answer was delivered whole. failed: see `error`. rejected: held back and found not
+   * good enough. cancelled: the caller left or another attempt was faster.
+   */
+  readonly outcome: 'answered' | 'failed' | 'rejected' | 'cancelled'
+  readonly error?: Error
+  /** Waited before it was sent: backoff, or what a server asked for with Retry-After. */
+  readonly waitedMs: number
+  /** From sending to the first content. */
+  readonly firstTokenMs?: number
+  readonly durationMs: number
+  /** Tokens spent until it ended, an estimate where the server did not say. */
+  readonly usage: Usage
+}
+
 export interface CallOptions {
   readonly signal?: AbortSignal
   readonly timeouts?: Partial<Timeouts>
+  /** Called once for each attempt as it ends, by backends that make several. */
+  readonly onAttempt?: (attempt: Attempt) => void
 }
 
 /**

@@ -13,11 +13,12 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   gemma: ['types', 'errors'],
   client: ['types', 'errors', 'gemma'],
-  index: ['types', 'errors', 'client'],
+  route: ['types', 'errors', 'client'],
+  index: ['types', 'errors', 'client', 'route'],
   engine: ['types', 'errors', 'gemma'],
   convert: ['types', 'errors', 'gemma'],
   edge: ['types', 'errors', 'gemma', 'engine'],
-  cli: ['types', 'errors', 'gemma', 'client', 'engine', 'convert', 'edge'],
+  cli: ['types', 'errors', 'gemma', 'client', 'route', 'engine', 'convert', 'edge'],
 }
 
 /** The page is a program of its own that runs in the browser: it sees the client as any user would. */

@@ -4,8 +4,10 @@ import type { CallOptions, Timeouts } from '../types.ts'
 
 /** Time, injected so that tests do not wait. */
 export interface Clock {
-  /** Unix time in milliseconds. */
+  /** Unix time in milliseconds, which may jump: for dates. */
   now(): number
+  /** Milliseconds since some moment, which never jump: for durations. */
+  ticks(): number
   /** Calls back once after `delayMs`; returns what cancels it. */
   after(delayMs: number, callback: () => void): () => void
 }
@@ -15,6 +17,7 @@ const LONGEST_DELAY_MS = 2 ** 31 - 1
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  ticks: () => performance.now(),
   after(delayMs, callback) {
     const timer = setTimeout(callback, delayMs)
     return () => clearTimeout(timer)

@@ -69,6 +69,7 @@ export const done = 'data: [DONE]\n\n'
 /** A clock that stands still until it is wound. */
 export class FakeClock implements Clock {
   nowMs: number = Date.UTC(2026, 0, 1)
+  #ticksMs = 0
   readonly #timers = new Set<{ atMs: number; delayMs: number; callback: () => void }>()
   readonly #watchers = new Set<() => void>()
 
@@ -76,8 +77,12 @@ export class FakeClock implements Clock {
     return this.nowMs
   }
 
+  ticks(): number {
+    return this.#ticksMs
+  }
+
   after(delayMs: number, callback: () => void): () => void {
-    const timer = { atMs: this.nowMs + delayMs, delayMs, callback }
+    const timer = { atMs: this.#ticksMs + delayMs, delayMs, callback }
     this.#timers.add(timer)
     for (const watch of this.#watchers) watch()
     return () => this.#timers.delete(timer)
@@ -89,8 +94,9 @@ export class FakeClock implements Clock {
 
   advance(ms: number): void {
     this.nowMs += ms
+    this.#ticksMs += ms
     for (const timer of [...this.#timers]) {
-      if (timer.atMs > this.nowMs) continue
+      if (timer.atMs > this.#ticksMs) continue
       this.#timers.delete(timer)
       timer.callback()
     }

@@ -1,0 +1,94 @@
+/** What `router` takes. */
+import type { Clock } from '../client/deadline.ts'
+import type { FacetError } from '../errors.ts'
+import type { Attempt, Backend, CallOptions, ChatEvent, ChatRequest, Timeouts, Usage } from '../types.ts'
+import type { Policy } from './policy.ts'
+
+/** What is held back before anything is delivered; while it is, the router may move on. */
+export interface Held {
+  readonly backend: Backend
+  readonly request: ChatRequest
+  /** `start` and what followed, ending with `finish` when the answer is whole. */
+  readonly events: readonly ChatEvent[]
+}
+
+/**
+ * Asked at each content held back. hold: wait for more. commit: deliver, and stay with this
+ * backend. reject: ask the next one. A backend that is the last one left is not put to it.
+ */
+export type CommitRule = (held: Held) => 'hold' | 'commit' | 'reject'
+
+/** Says no to an attempt before it is made, and hears what each one cost. */
+export interface Budget {
+  /** The refusal, or what must be called once with the tokens spent. */
+  reserve(backend: Backend, request: ChatRequest): Promise<FacetError | ((usage: Usage) => Promise<void>)>
+}
+
+/** Callbacks around one call, its object the same in each: a bridge to a tracer keys its spans by it. */
+export interface Telemetry {
+  callStarted?(call: Call): void
+  attemptStarted?(call: Call, attempt: Pick<Attempt, 'backend' | 'number' | 'reason'>): void
+  attemptEnded?(call: Call, attempt: Attempt): void
+  callEnded?(call: Call, outcome: { readonly error?: Error; readonly usage: Usage }): void
+}
+
+export interface Call {
+  readonly request: ChatRequest
+  readonly router: string
+}
+
+export interface RouterOptions {
+  /** What errors call it. Default: `router`. */
+  readonly name?: string
+  /** Default: the order given. */
+  readonly policy?: Policy
+  /** Of each attempt the first two, of the whole call the last. Defaults: 120 s, 30 s, 10 minutes. */
+  readonly timeouts?: Partial<Timeouts>
+  /** Attempts of one call in all. Default: 6. */
+  readonly maxAttempts?: number
+  /** Attempts of one call at the same backend. Default: 2. */
+  readonly attemptsPerBackend?: number
+  /** Longest wait for a backend while another one could be asked. Default: 3 s. */
+  readonly patienceMs?: number
+  /** Ask the same backend again although it had accepted the request. Default: false. */
+  readonly retryAfterAcceptance?: boolean
+  /**
+   * Until when an answer is held back, and may begin anew elsewhere. content (default): the first
+   * content. finish: the whole answer, for callers who do not stream. A rule: as it says.
+   */
+  readonly commit?: 'content' | 'finish' | CommitRule
+  /** Ask a second backend when the first is slower than usual, and take who is first. Default: false. */
+  readonly hedge?: boolean | HedgeOptions
+  readonly breaker?: BreakerOptions
+  readonly budget?: Budget
+  readonly telemetry?: Telemetry
+  readonly clock?: Clock
+  /** 0 <= random() < 1. Default: `Math.random`. */
+  readonly random?: () => number
+}
+
+export interface HedgeOptions {
+  /** Hedges once an attempt took longer than this share of those before it. Default: 0.97. */
+  readonly quantile?: number
+  /** Attempts measured before the first hedge. Default: 50. */
+  readonly minSamples?: number
+  /** Most hedges for each call, on average. Default: 0.05. */
+  readonly maxShare?: number
+}
+
+export interface BreakerOptions {
+  /** Opens when this share of the last 20 attempts failed. Default: 0.5. */
+  readonly failureRate?: number
+  /** But not before this many failures. Default: 5. */
+  readonly minFailures?: number
+  /** Open this long, twice as long after each probe that fails. Default: 5 s. */
+  readonly openMs?: number
+  readonly maxOpenMs?: number
+}
+
+export interface RouterCallOptions extends CallOptions {
+  /** Called once when the call ends, however it ends, with the tokens of all its attempts. */
+  readonly onUsage?: (usage: Usage) => void
+  /** For this call instead of the router's. */
+  readonly commit?: RouterOptions['commit']
+}
