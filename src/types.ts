@@ -235,6 +235,37 @@ export interface Backend {
   tokenize?(prompt: Prompt, options?: CallOptions): Promise<number[]>
   /** The text of token ids; control tokens have none. */
   detokenize?(tokens: readonly number[], options?: CallOptions): Promise<string>
+  /** How it stands; only backends that compute here know. */
+  stats?(): Promise<BackendStats>
+}
+
+/** A Backend around another: a guard, a limit, a cache. What it does not change is as it was. */
+export type Layer = (next: Backend) => Backend
+
+/** What a backend that computes here is doing: counts since its start, and how it stands now. */
+export interface BackendStats {
+  /** What computes, for people, for example `wasm (4 threads)`. */
+  readonly graph: string
+  /** Sequences that can run at the same time. */
+  readonly slots: number
+  /** Sequences that hold a slot now. */
+  readonly running: number
+  /** Requests that wait for a slot now. */
+  readonly waiting: number
+  /** Passes through the model so far. */
+  readonly steps: number
+  /** Sequences computed, over all steps: divided by `steps`, the mean batch size. */
+  readonly stepSequences: number
+  /** Sequences of the latest step. */
+  readonly batch: number
+  /** Tokens whose keys and values the running sequences hold. */
+  readonly kvTokens: number
+  readonly kvCapacityTokens: number
+  /** Prompt tokens so far, and how many of them did not have to be computed. */
+  readonly promptTokens: number
+  readonly cachedTokens: number
+  /** Of the model and its caches, where it is known. */
+  readonly memoryBytes?: number
 }
 
 /** Where a server answers; what a deployment emits and a client is made from. */

@@ -5,6 +5,7 @@ import type { GemmaConfig } from '../gemma/config.ts'
 import type { Tokenizer } from '../gemma/tokenizer.ts'
 import type {
   Backend,
+  BackendStats,
   CallOptions,
   ChatEvent,
   ChatRequest,
@@ -143,6 +144,11 @@ export function createEngine(options: EngineOptions): Engine {
       const limits = watch(call, (error) => over.abort(error))
       return scheduler.run(score(plan, tokenizer), over.signal).finally(() => limits.clear())
     },
+    stats: async (): Promise<BackendStats> => ({
+      graph: graph.name,
+      ...scheduler.stats,
+      ...(graph.memoryBytes !== undefined && { memoryBytes: graph.memoryBytes }),
+    }),
     close: async (): Promise<void> => {
       await scheduler.close()
       await graph.dispose()

@@ -2,6 +2,7 @@
 import { abortedError, FacetError, type FacetErrorOptions, isErrorCode, toFacetError } from '../errors.ts'
 import type {
   Backend,
+  BackendStats,
   CallOptions,
   ChatEvent,
   ChatRequest,
@@ -31,13 +32,21 @@ type Call =
       readonly request: ScoreRequest
       readonly timeouts: CallOptions['timeouts']
     }
+  | { readonly type: 'stats'; readonly call: number }
   | { readonly type: 'cancel'; readonly call: number }
 
 type Reply =
-  | { readonly type: 'hello'; readonly name: string; readonly model: ModelSpec; readonly scores: boolean }
+  | {
+      readonly type: 'hello'
+      readonly name: string
+      readonly model: ModelSpec
+      readonly scores: boolean
+      readonly counts: boolean
+    }
   | { readonly type: 'event'; readonly call: number; readonly event: ChatEvent }
   | { readonly type: 'end'; readonly call: number }
   | { readonly type: 'scores'; readonly call: number; readonly scores: TokenLogprob[][] }
+  | { readonly type: 'stats'; readonly call: number; readonly stats: BackendStats }
   | { readonly type: 'error'; readonly call: number; readonly error: WireError }
 
 /** What is waiting for replies to one call. */
@@ -55,6 +64,11 @@ export function serveBackend(port: MessagePort, backend: Backend): void {
     const controller = new AbortController()
     running.set(call.call, controller)
     try {
+      if (call.type === 'stats') {
+        if (!backend.stats) throw new FacetError('unsupported', `${backend.name} keeps no figures.`)
+        send({ type: 'stats', call: call.call, stats: await backend.stats() })
+        return
+      }
       const options = {
         signal: controller.signal,
         ...(call.timeouts && { timeouts: call.timeouts }),
@@ -79,7 +93,13 @@ export function serveBackend(port: MessagePort, backend: Backend): void {
     else void answer(data)
   })
   port.start()
-  send({ type: 'hello', name: backend.name, model: backend.model, scores: backend.score !== undefined })
+  send({
+    type: 'hello',
+    name: backend.name,
+    model: backend.model,
+    scores: backend.score !== undefined,
+    counts: backend.stats !== undefined,
+  })
 }
 
 export interface RemoteBackend extends Backend {
@@ -169,6 +189,17 @@ export function connectBackend(port: MessagePort): Promise<RemoteBackend> {
     return promise.finally(() => signal?.removeEventListener('abort', onAbort))
   }
 
+  const stats = (): Promise<BackendStats> => {
+    const call = ++calls
+    const { promise, resolve, reject } = Promise.withResolvers<BackendStats>()
+    const reply: Caller['reply'] = (message) => {
+      if (message.type === 'stats') resolve(message.stats)
+      else if (message.type === 'error') reject(fromWireError(message.error))
+    }
+    open(call, { reply, fail: reject }, { type: 'stats', call })
+    return promise
+  }
+
   port.addEventListener('message', ({ data }: MessageEvent<Reply>) => {
     if (data.type === 'hello') {
       hello.resolve({
@@ -180,6 +211,7 @@ export function connectBackend(port: MessagePort): Promise<RemoteBackend> {
         ...(data.scores && {
           score: (request: ScoreRequest, options: CallOptions = {}) => score(request, options),
         }),
+        ...(data.counts && { stats }),
         disconnect,
       })
       return

@@ -34,6 +34,8 @@ export interface Graph {
   readonly config: GemmaConfig
   /** For people and metrics, for example `onnxruntime-web wasm`. */
   readonly name: string
+  /** Of the weights, caches and activations, where it is known. */
+  readonly memoryBytes?: number
   open(capacity: number): KvCache
   /** Runs every slice and advances its cache. Returns for each the logits (slice.logits, vocabSize). */
   step(batch: readonly Slice[]): Promise<Float32Array[]>

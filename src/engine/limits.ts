@@ -21,9 +21,14 @@ export interface Limits {
 /**
  * Watches a call; `end` is called at most once, with `aborted` or `timeout`.
  *
+ * @param who answers, as its errors begin
  * @throws FacetError invalid_request when a limit is not a positive number; aborted when it already is
  */
-export function watch(options: CallOptions, end: (error: FacetError) => void): Limits {
+export function watch(
+  options: CallOptions,
+  end: (error: FacetError) => void,
+  who: string = 'The engine',
+): Limits {
   const { signal, timeouts = {} } = options
   for (const [name, value] of Object.entries(timeouts)) {
     if (value === undefined || (typeof value === 'number' && value > 0)) continue
@@ -39,7 +44,7 @@ export function watch(options: CallOptions, end: (error: FacetError) => void): L
     const delayMs = timeouts[name]
     if (delayMs === undefined) return
     const expire = (): void =>
-      finish(new FacetError('timeout', `The engine ${MISSED[name]} ${delayMs} ms (timeouts.${name}).`))
+      finish(new FacetError('timeout', `${who} ${MISSED[name]} ${delayMs} ms (timeouts.${name}).`))
     timers.set(name, setTimeout(expire, Math.min(delayMs, LONGEST_MS)))
   }
   const clear = (): void => {

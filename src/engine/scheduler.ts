@@ -1,5 +1,6 @@
 /** Runs several sequences through one Graph: who gets a KV cache, and whose tokens go into the next step. */
 import { abortedError, FacetError, toFacetError } from '../errors.ts'
+import type { BackendStats } from '../types.ts'
 import type { Graph, KvCache } from './graph.ts'
 import { turn } from './turn.ts'
 
@@ -62,6 +63,7 @@ export class Scheduler {
   #running: Promise<void> | undefined
   #closed = false
   #averageMs = FIRST_GUESS_MS
+  readonly #counts = { steps: 0, stepSequences: 0, batch: 0, promptTokens: 0, cachedTokens: 0 }
 
   constructor(options: SchedulerOptions) {
     this.#options = options
@@ -86,6 +88,20 @@ export class Scheduler {
     this.#waiting.push(sequence)
     this.#running ??= this.#loop()
     return promise.finally(() => signal?.removeEventListener('abort', onAbort))
+  }
+
+  get stats(): Omit<BackendStats, 'graph' | 'memoryBytes'> {
+    const { slots, contextTokens } = this.#options
+    const live = this.#active.filter(({ over }) => !over)
+    return {
+      ...this.#counts,
+      slots,
+      running: live.length,
+      waiting: this.#waiting.length,
+      batch: live.length === 0 ? 0 : this.#counts.batch,
+      kvTokens: live.reduce((tokens, { cache }) => tokens + (cache?.length ?? 0), 0),
+      kvCapacityTokens: slots * contextTokens,
+    }
   }
 
   /** Fails everything with `unavailable`, waits for the step that runs, frees the caches. */
@@ -117,9 +133,12 @@ export class Scheduler {
         done = 0
         if (work.keep !== undefined) sequence.cache!.truncate(work.keep)
         const { logits = 1, tokens } = work
-        if (sequence.cache!.length === 0 && sequence.cache!.reuse) {
+        if (sequence.cache!.length === 0) {
+          this.#counts.promptTokens += tokens.length
+          if (!sequence.cache!.reuse) return
           // What logits are wanted of must be computed, remembered or not.
           done = sequence.cache!.reuse(tokens.slice(0, tokens.length - logits))
+          this.#counts.cachedTokens += done
           work.onReused?.(done)
         }
       } catch (error) {
@@ -211,6 +230,9 @@ export class Scheduler {
       chosen.push({ sequence, piece })
     }
     if (chosen.length === 0) return
+    this.#counts.steps++
+    this.#counts.stepSequences += chosen.length
+    this.#counts.batch = chosen.length
     // Whoever got a chunk of prompt waits behind the others for the next.
     const prefilled = new Set(chosen.filter(({ piece }) => piece.tokens.length > 1).map((c) => c.sequence))
     this.#active = [...this.#active.filter((s) => !prefilled.has(s)), ...prefilled]

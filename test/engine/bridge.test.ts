@@ -57,9 +57,16 @@ describe('a backend behind a port', () => {
     expect(await remote.score!(request)).toEqual(await local.score!(request))
   })
 
-  it('has no score where the other has none', async () => {
+  it('has no score and no figures where the other has none', async () => {
     const { remote } = await bridged(waitingBackend())
     expect(remote.score).toBeUndefined()
+    expect(remote.stats).toBeUndefined()
+  })
+
+  it('tells the figures of the other side', async () => {
+    const { remote } = await bridged(engineSaying('Hello.'))
+    await collect(remote, ask)
+    expect(await remote.stats!()).toMatchObject({ graph: 'fake', slots: 4, running: 0, steps: 7 })
   })
 
   it('keeps answers apart that run at the same time', async () => {

@@ -140,10 +140,14 @@ export class WasmGraph implements Graph {
     )
   }
 
+  get memoryBytes(): number {
+    return this.#parts.memory.u8.byteLength
+  }
+
   get usage(): WasmUsage {
-    const { memory, layout, sequences } = this.#parts
+    const { layout, sequences } = this.#parts
     return {
-      memoryBytes: memory.u8.byteLength,
+      memoryBytes: this.memoryBytes,
       pages: layout.pageCount,
       idlePages: this.#pool.idlePages,
       openCaches: sequences - this.#tables.length,

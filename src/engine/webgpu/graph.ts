@@ -82,6 +82,10 @@ export class WebGpuGraph implements Graph {
     this.#job = new Uint32Array(parts.plan.working.job / 4)
   }
 
+  get memoryBytes(): number {
+    return this.#parts.memory.sizeBytes
+  }
+
   open(capacity: number): KvCache {
     this.#check()
     const { plan } = this.#parts

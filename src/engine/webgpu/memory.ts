@@ -29,13 +29,19 @@ export interface GpuMemory {
   readonly readback: GPUBuffer
   /** A page's keys or values on their way to another page. */
   readonly page: GPUBuffer
+  /** Of all buffers together. */
+  readonly sizeBytes: number
 }
 
 /** Allocates everything; nothing is written yet but the spans. */
 export function allocate({ device }: Gpu, config: GemmaConfig, plan: GpuPlan): GpuMemory {
   const { STORAGE, COPY_DST, COPY_SRC, UNIFORM, MAP_READ } = GPUBufferUsage
-  const buffer = (label: string, size: number, usage: number = STORAGE | COPY_DST | COPY_SRC): GPUBuffer =>
-    device.createBuffer({ label, size: Math.ceil(size / 16) * 16, usage })
+  let sizeBytes = 0
+  const buffer = (label: string, size: number, usage: number = STORAGE | COPY_DST | COPY_SRC): GPUBuffer => {
+    const padded = Math.ceil(size / 16) * 16
+    sizeBytes += padded
+    return device.createBuffer({ label, size: padded, usage })
+  }
   const matrices = new Map<string, Part[]>()
   for (const [name, { columns, spans }] of plan.matrices) {
     matrices.set(
@@ -59,7 +65,7 @@ export function allocate({ device }: Gpu, config: GemmaConfig, plan: GpuPlan): G
   const working = Object.fromEntries(
     Object.entries(plan.working).map(([name, size]) => [name, buffer(name, size)]),
   ) as Record<keyof Working, GPUBuffer>
-  return {
+  const buffers = {
     matrices,
     norms: new Map([...plan.norms].map(([name, elements]) => [name, buffer(name, elements * 4)])),
     angles: new Map(
@@ -71,6 +77,7 @@ export function allocate({ device }: Gpu, config: GemmaConfig, plan: GpuPlan): G
     readback: buffer('readback', plan.working.logits, MAP_READ | COPY_DST),
     page: buffer('page', plan.pageBytes),
   }
+  return { ...buffers, sizeBytes }
 }
 
 export function ropeKey({ ropeTheta, ropeFactor }: GemmaConfig['layers'][number]): string {
