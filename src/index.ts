@@ -24,6 +24,7 @@ export type {
   Timeouts,
   TokenAlternative,
   TokenLogprob,
+  TokenSource,
   Tool,
   ToolCall,
   ToolChoice,

@@ -268,6 +268,18 @@ export interface BackendStats {
   readonly memoryBytes?: number
 }
 
+/** Bearer tokens that expire, for servers without a fixed key. */
+export interface TokenSource {
+  /**
+   * A token that is still good for a while, the cached one where there is one.
+   *
+   * @throws FacetError unauthorized, connection_failed or what the signal says
+   */
+  token(signal?: AbortSignal): Promise<string>
+  /** A server answered 401 to this token: the next call gets another. */
+  refused(token: string): void
+}
+
 /** Where a server answers; what a deployment emits and a client is made from. */
 export interface Endpoint {
   /** The address that ends before `/chat/completions`, for example `http://localhost:8787/v1`. */

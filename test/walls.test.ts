@@ -15,6 +15,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   client: ['types', 'errors', 'gemma'],
   route: ['types', 'errors', 'client'],
   index: ['types', 'errors', 'client', 'route'],
+  google: ['types', 'errors', 'client'],
+  vertex: ['types', 'errors', 'client', 'google'],
   engine: ['types', 'errors', 'gemma'],
   convert: ['types', 'errors', 'gemma'],
   edge: ['types', 'errors', 'gemma', 'engine'],
@@ -35,7 +37,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Files outside convert/ and cli/ that may use Node. */
 const NODE_FILES =
-  /^(convert|cli)\/|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
+  /^(convert|cli)\/|^google\/node\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
 
 const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
   .filter((file) => file.endsWith('.ts') && !file.includes('assembly'))

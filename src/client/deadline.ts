@@ -73,21 +73,7 @@ export class Deadline {
 
   /** Waits for `work`, or throws as soon as the signal aborts, whether `work` heeds it or not. */
   async wait<T>(work: Promise<T>): Promise<T> {
-    const { signal } = this
-    let abort = (): void => {}
-    const aborted = new Promise<never>((_, reject) => {
-      abort = () => reject(signal.reason)
-      signal.addEventListener('abort', abort, { once: true })
-      if (signal.aborted) abort()
-    })
-    try {
-      return await Promise.race([aborted, work])
-    } catch (error) {
-      // What a cancelled fetch throws differs from runtime to runtime; why it was cancelled is ours to say.
-      throw signal.aborted ? signal.reason : error
-    } finally {
-      signal.removeEventListener('abort', abort)
-    }
+    return unlessAborted(this.signal, work)
   }
 
   /** Ends the call: stops the timers and aborts what still runs. */
@@ -100,6 +86,24 @@ export class Deadline {
 
   readonly #callerAborted = (): void => {
     this.#control.abort(abortedError(this.#caller, this.#backend))
+  }
+}
+
+/** What `work` gives, or the signal's reason as soon as it aborts, whether `work` heeds it or not. */
+export async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  let abort = (): void => {}
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
+    if (signal.aborted) abort()
+  })
+  try {
+    return await Promise.race([aborted, work])
+  } catch (error) {
+    // What a cancelled fetch throws differs from runtime to runtime; why it was cancelled is ours to say.
+    throw signal.aborted ? signal.reason : error
+  } finally {
+    signal.removeEventListener('abort', abort)
   }
 }
 

@@ -3,7 +3,7 @@ import { FacetError, toFacetError } from '../errors.ts'
 import type { Backend, CallOptions, ChatEvent, ChatRequest, ModelSpec, Usage } from '../types.ts'
 import { readAnswer, Tally } from './answer.ts'
 import { Deadline } from './deadline.ts'
-import { type ClientOptions, settingsFrom, withTimeouts } from './options.ts'
+import { type ClientOptions, type Settings, settingsFrom, withTimeouts } from './options.ts'
 import { carriesError, refusalFrom, retryAfterFrom, toError } from './response-error.ts'
 import { modelsFrom } from './wire.ts'
 import { toWire } from './wire-request.ts'
@@ -33,7 +33,11 @@ const MAX_BODY_BYTES = 1024 * 1024
  * @throws FacetError invalid_request, with the option at fault
  */
 export function createClient(options: ClientOptions): Client {
-  const settings = settingsFrom(options)
+  return clientFrom(settingsFrom(options))
+}
+
+/** The client of settings that are checked: for servers whose addresses follow rules of their own. */
+export function clientFrom(settings: Settings): Client {
   const { name, clock } = settings
   const model: ModelSpec = { id: settings.model ?? 'default' }
 
@@ -45,10 +49,11 @@ export function createClient(options: ClientOptions): Client {
     deadline.signal.throwIfAborted()
     const url = settings.urlOf(path)
     const payload = body && JSON.stringify(body)
+    const headers = await deadline.wait(settings.headers(deadline.signal))
     const call = async (): Promise<Response> =>
       settings.fetch(url, {
         method: payload ? 'POST' : 'GET',
-        headers: settings.headers,
+        headers,
         ...(payload && { body: payload }),
         // Following would turn a POST into a GET, or carry headers to another host.
         redirect: 'manual',
@@ -60,6 +65,7 @@ export function createClient(options: ClientOptions): Client {
       sent.then((late) => late.body?.cancel()).catch(() => {})
       throw deadline.signal.aborted ? error : unreachable(url, error)
     })
+    if (response.status === 401) settings.refused(headers)
     if (!response.ok) throw await refused(url, response, deadline)
     return response
   }
@@ -86,7 +92,7 @@ export function createClient(options: ClientOptions): Client {
       deadline.start('firstTokenMs')
       const wanted = request.model ?? settings.model
       const { path, body } = toWire(request, wanted)
-      const response = await send(path, body, deadline)
+      const response = await send(path, { ...settings.extraBody, ...body }, deadline)
       const stream = await streamOf(settings.urlOf(path), response, deadline)
       yield* readAnswer(stream, deadline, tally, { model: wanted ?? model.id, backend: name })
     } catch (error) {
@@ -180,6 +186,10 @@ function parseOr<T>(text: string, fallback: T): unknown {
 function unreachable(url: URL, cause: unknown): FacetError {
   const inner: unknown = cause instanceof Error ? cause.cause : undefined
   const code = inner instanceof Error && 'code' in inner ? ` (${String(inner.code)})` : ''
+  if (/CERT|SIGNED|ALTNAME/.test(code)) {
+    const message = `The certificate of ${url.origin} is not trusted${code}; check the address, or trust its authority (NODE_EXTRA_CA_CERTS).`
+    return new FacetError('connection_failed', message, { cause })
+  }
   const message = `Could not reach ${url.origin}${code}; is the server running there?`
   return new FacetError('connection_failed', message, { cause })
 }

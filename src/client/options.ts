@@ -1,6 +1,6 @@
 /** What `createClient` takes, checked once, and what must never be shown of it. */
 import { FacetError } from '../errors.ts'
-import type { Endpoint, Timeouts } from '../types.ts'
+import type { Endpoint, Timeouts, TokenSource } from '../types.ts'
 import { type Clock, systemClock } from './deadline.ts'
 
 export interface ClientOptions extends Endpoint {
@@ -8,6 +8,10 @@ export interface ClientOptions extends Endpoint {
   readonly fetch?: typeof globalThis.fetch
   /** Sent with every request; they win over the client's own. */
   readonly headers?: Readonly<Record<string, string>>
+  /** Signs every request in, instead of apiKey. */
+  readonly auth?: TokenSource
+  /** Added to every request's body, for what only this server knows; the request's own fields win. */
+  readonly extraBody?: Readonly<Record<string, unknown>>
   /** Defaults: 120 s to the first content, 30 s between contents, 10 minutes in all. Infinity: no limit. */
   readonly timeouts?: Partial<Timeouts>
   /** What errors and `start` events call this server. Default: its host. */
@@ -22,11 +26,15 @@ export interface Settings {
   readonly name: string
   readonly model: string | undefined
   readonly fetch: typeof globalThis.fetch
-  readonly headers: Headers
+  readonly extraBody: Readonly<Record<string, unknown>>
   readonly timeouts: Timeouts
   readonly clock: Clock
   urlOf(path: string): URL
-  /** The text without the key and the headers' values. */
+  /** What one request is sent with, its token included. */
+  headers(signal: AbortSignal): Promise<Headers>
+  /** The server answered 401 to these headers. */
+  refused(headers: Headers): void
+  /** The text without the key, the tokens and the headers' values. */
   hide(text: string): string
 }
 
@@ -44,11 +52,15 @@ export function settingsFrom(options: ClientOptions): Settings {
   for (const [name, value] of Object.entries(options.headers ?? {})) {
     setHeader(headers, 'headers', name, value)
   }
+  const { auth, extraBody = {} } = options
+  if (auth !== undefined && apiKey !== undefined) throw bad('auth', 'and apiKey exclude each other; give one')
+  const secrets = secretsOf(apiKey, options.headers)
+  const tokens: string[] = []
   return {
     name: options.name ?? base.host,
     model,
     fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
-    headers,
+    extraBody,
     timeouts: withTimeouts(TIMEOUTS, options.timeouts),
     clock: options.clock ?? systemClock,
     urlOf(path) {
@@ -56,7 +68,20 @@ export function settingsFrom(options: ClientOptions): Settings {
       url.pathname = base.pathname.replace(/\/+$/, '') + path
       return url
     },
-    hide: hider(apiKey, options.headers),
+    async headers(signal) {
+      if (!auth) return headers
+      const token = await auth.token(signal)
+      // Requests with the one before may still be under way.
+      if (token !== tokens[0]) tokens.splice(0, tokens.length, token, ...tokens.slice(0, 1))
+      const signed = new Headers(headers)
+      setHeader(signed, 'auth', 'authorization', `Bearer ${token}`)
+      return signed
+    },
+    refused(sent) {
+      auth?.refused(sent.get('authorization')?.slice('Bearer '.length) ?? '')
+    },
+    hide: (text) =>
+      [...tokens, ...secrets].reduce((hidden, secret) => hidden.replaceAll(secret, '[hidden]'), text),
   }
 }
 
@@ -95,16 +120,13 @@ function setHeader(headers: Headers, field: string, name: string, value: string)
   }
 }
 
-function hider(
-  apiKey: string | undefined,
-  headers: Readonly<Record<string, string>> = {},
-): (text: string) => string {
+/** What no error may show, the longest first, so that none is hidden in part. */
+function secretsOf(apiKey: string | undefined, headers: Readonly<Record<string, string>> = {}): string[] {
   // Schemes such as "Bearer" and short values are words that a message may well contain.
   const values = Object.values(headers).flatMap((value) => [value, ...value.split(/\s+/)])
   const secrets = values.filter((value) => value.length >= 8)
   if (apiKey !== undefined) secrets.unshift(apiKey)
-  secrets.sort((a, b) => b.length - a.length)
-  return (text) => secrets.reduce((hidden, secret) => hidden.replaceAll(secret, '[hidden]'), text)
+  return secrets.sort((a, b) => b.length - a.length)
 }
 
 function bad(field: string, message: string): FacetError {

@@ -1,0 +1,54 @@
+/** The metadata server of Google Cloud's machines: tokens of the account they run as. */
+import { type Clock, systemClock } from '../client/deadline.ts'
+import { FacetError } from '../errors.ts'
+import type { TokenSource } from '../types.ts'
+import { cachedTokens } from './cached-tokens.ts'
+import { type Fetch, mintedFrom, signIn } from './sign-in.ts'
+
+export interface MetadataOptions {
+  /** Host and port. Default `metadata.google.internal`, which only Google Cloud's machines know. */
+  readonly host?: string
+  /** The service account's email address. Default: the machine's own. */
+  readonly account?: string
+  readonly scopes?: readonly string[]
+  readonly fetch?: Fetch
+  readonly clock?: Clock
+}
+
+/** Tokens of the service account that this machine, pod, or Cloud Run service runs as. */
+export function metadataTokens(options: MetadataOptions = {}): TokenSource {
+  const { host = 'metadata.google.internal', account = 'default', scopes, fetch = globalThis.fetch } = options
+  const path = `/computeMetadata/v1/instance/service-accounts/${encodeURIComponent(account)}/token`
+  const query = scopes ? `?${new URLSearchParams({ scopes: scopes.join(',') })}` : ''
+  const base = `http://${host}`
+  if (!URL.canParse(base) || new URL(base).host === '') {
+    throw new FacetError('invalid_request', 'host must be a host name, with a port or without.', {
+      field: 'host',
+    })
+  }
+  return cachedTokens(async (signal) => {
+    const request = {
+      url: base + path + query,
+      method: 'GET' as const,
+      headers: { 'metadata-flavor': 'Google' },
+    }
+    const response = await signIn({ ...request, signal, fetch }).catch((error: unknown) => {
+      if (signal.aborted) throw error
+      throw new FacetError(
+        'connection_failed',
+        'There is no metadata server here, so this is no machine of Google Cloud; give credentials.',
+      )
+    })
+    if (response.status === 404) {
+      throw new FacetError(
+        'unauthorized',
+        'This machine has no such service account; attach one, or check account.',
+        { field: 'account' },
+      )
+    }
+    if (response.status !== 200) {
+      throw new FacetError('unavailable', `The metadata server answered ${response.status}; try again.`)
+    }
+    return mintedFrom(response)
+  }, options.clock ?? systemClock)
+}
