@@ -16,7 +16,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   route: ['types', 'errors', 'client'],
   index: ['types', 'errors', 'client', 'route'],
   google: ['types', 'errors', 'client'],
-  vertex: ['types', 'errors', 'client', 'google'],
+  vertex: ['types', 'errors', 'gemma', 'client'],
   engine: ['types', 'errors', 'gemma'],
   convert: ['types', 'errors', 'gemma'],
   edge: ['types', 'errors', 'gemma', 'engine'],
@@ -29,6 +29,7 @@ const PAGE = { folder: 'edge/page/', may: ['index'] }
 /** Packages each room may import; anything else is a mistake. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   gemma: ['@bufbuild/protobuf', 'valibot'],
+  vertex: ['@google-cloud/vertexai'],
   engine: ['onnxruntime-web', 'webgpu'],
   edge: ['hono', '@hono/node-server', 'valibot'],
   convert: ['valibot'],

@@ -39,7 +39,7 @@ export function createClient(options: ClientOptions): Client {
 /** The client of settings that are checked: for servers whose addresses follow rules of their own. */
 export function clientFrom(settings: Settings): Client {
   const { name, clock } = settings
-  const model: ModelSpec = { id: settings.model ?? 'default' }
+  const model: ModelSpec = { id: settings.model || 'default' }
 
   const open = (own: CallOptions): Deadline =>
     new Deadline(withTimeouts(settings.timeouts, own.timeouts), own, clock, name)
@@ -63,7 +63,7 @@ export function clientFrom(settings: Settings): Client {
     const response = await deadline.wait(sent).catch((error: unknown) => {
       // Where fetch does not heed its signal: nobody reads what still comes.
       sent.then((late) => late.body?.cancel()).catch(() => {})
-      throw deadline.signal.aborted ? error : unreachable(url, error)
+      throw deadline.signal.aborted || error instanceof FacetError ? error : unreachable(url, error)
     })
     if (response.status === 401) settings.refused(headers)
     if (!response.ok) throw await refused(url, response, deadline)

@@ -20,7 +20,7 @@ export interface ClientOptions extends Endpoint {
 }
 
 /** A prefill of a long prompt on a CPU takes a minute and more. */
-const TIMEOUTS: Timeouts = { firstTokenMs: 120_000, idleMs: 30_000, totalMs: 600_000 }
+export const TIMEOUTS: Timeouts = { firstTokenMs: 120_000, idleMs: 30_000, totalMs: 600_000 }
 
 export interface Settings {
   readonly name: string

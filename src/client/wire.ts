@@ -1,13 +1,6 @@
 /** Answers as OpenAI's API writes them, read into events. */
 import { FacetError } from '../errors.ts'
-import type {
-  ChatEvent,
-  FinishReason,
-  ModelSpec,
-  TokenAlternative,
-  TokenLogprob,
-  Usage,
-} from '../types.ts'
+import type { ChatEvent, FinishReason, ModelSpec, TokenAlternative, TokenLogprob, Usage } from '../types.ts'
 
 export type Json = Readonly<Record<string, unknown>>
 

@@ -8,6 +8,10 @@ import type { LoadOptions } from './engine.ts'
 import type { ByteRange, ModelFiles } from './model-files.ts'
 import { loadRemotely, type StartedWorker, type WorkerStart } from './remote.ts'
 
+export type { Engine } from './backend.ts'
+export type { GraphKind, LoadOptions } from './engine.ts'
+export type { LoadProgress } from './model-file.ts'
+
 /**
  * Loads the model directory into a worker thread of its own; `close()` ends the thread. On Node, Deno and Bun.
  *

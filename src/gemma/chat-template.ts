@@ -50,6 +50,21 @@ export function promptIds(
   return [config.bosId, ...rendered.flat(), start, ...tokenizer.encode('model\n')]
 }
 
+/**
+ * The same conversation as text, for servers that take only a plain prompt and add bos themselves.
+ *
+ * @throws FacetError invalid_request as `promptIds` does, and where content holds a control token, which
+ *   such a server could not tell from a turn's own
+ */
+export function promptText(messages: readonly Message[]): string {
+  const rendered = toTurns(messages).map(({ role, content }) => `${role}\n${content}${END_OF_TURN}\n`)
+  for (const [index, { content }] of messages.entries()) {
+    const token = [START_OF_TURN, END_OF_TURN].find((control) => content.includes(control))
+    if (token) throw invalid(`messages[${index}].content`, `must not hold ${token} for this server`)
+  }
+  return [...rendered, 'model\n'].map((turn) => START_OF_TURN + turn).join('')
+}
+
 function toTurns(messages: readonly Message[]): Turn[] {
   if (messages.length === 0) {
     throw invalid('messages', 'must not be empty; send at least one user message')

@@ -1,0 +1,163 @@
+/** Containers that do not answer as OpenAI streams: their answers, translated, so that one client reads all. */
+import { isObject, type Json } from '../client/wire.ts'
+import { FacetError } from '../errors.ts'
+import { promptText } from '../gemma/chat-template.ts'
+import type { Message } from '../types.ts'
+
+type Fetch = typeof globalThis.fetch
+
+/** vLLM's own default of 16 suits nobody; the context's rest is unknown here. */
+const DEFAULT_MAX_TOKENS = 1024
+/** What the engine's SamplingParams have under the names of OpenAI's API. */
+const SAMPLING = [
+  'temperature',
+  'top_k',
+  'top_p',
+  'min_p',
+  'seed',
+  'repetition_penalty',
+  'presence_penalty',
+  'frequency_penalty',
+  'max_tokens',
+  'stop',
+  'logit_bias',
+]
+/** What a plain `/generate` has no words for; `model` names the only one there is. */
+const REFUSED: Readonly<Record<string, string>> = {
+  logprobs: 'logprobs',
+  tools: 'tools',
+  response_format: 'responseFormat',
+}
+
+/** A fetch that sends OpenAI's requests to vLLM's `/generate`, which streams `{"text": [prompt + answer]}`. */
+export function generateFetch(fetch: Fetch, stream: boolean): Fetch {
+  return async (input, init) => {
+    const body: Json = JSON.parse(String(init?.body))
+    const prompt = promptOf(body)
+    const sampling = Object.fromEntries(
+      SAMPLING.filter((name) => body[name] !== undefined).map((name) => [name, body[name]]),
+    )
+    const sent = { prompt, max_tokens: DEFAULT_MAX_TOKENS, ...sampling, stream }
+    const response = await fetch(input, { ...init, body: JSON.stringify(sent) })
+    return translated(response, new Lines(prompt))
+  }
+}
+
+/** A fetch for OpenAI's API without streams: the whole answer becomes one chunk. */
+export function wholeFetch(fetch: Fetch): Fetch {
+  return async (input, init) => {
+    const { stream: _, stream_options: __, ...body } = JSON.parse(String(init?.body)) as Json
+    const response = await fetch(input, { ...init, body: JSON.stringify(body) })
+    return translated(response, new Whole())
+  }
+}
+
+/** Text in, chunks of OpenAI's API out. */
+interface Translator {
+  push(text: string): Json[]
+  end(): Json[]
+}
+
+function translated(response: Response, translator: Translator): Response {
+  if (!response.ok || !response.body) return response
+  const decoder = new TextDecoder()
+  const encoder = new TextEncoder()
+  type Control = TransformStreamDefaultController<Uint8Array>
+  const send = (control: Control, chunks: readonly Json[]): void => {
+    for (const chunk of chunks) control.enqueue(encoder.encode(`data: ${JSON.stringify(chunk)}\n\n`))
+  }
+  const stream = new TransformStream<Uint8Array, Uint8Array>({
+    transform: (bytes, control) => send(control, translator.push(decoder.decode(bytes, { stream: true }))),
+    flush: (control) => send(control, [...translator.push(decoder.decode()), ...translator.end()]),
+  })
+  return new Response(response.body.pipeThrough(stream), { headers: { 'content-type': 'text/event-stream' } })
+}
+
+/** One JSON document a line (or before a NUL, in older versions), each with all text so far. */
+class Lines implements Translator {
+  readonly #prompt: string
+  #rest = ''
+  #sent = 0
+
+  constructor(prompt: string) {
+    this.#prompt = prompt
+  }
+
+  push(text: string): Json[] {
+    const lines = (this.#rest + text).split(/[\n\0]/)
+    this.#rest = lines.pop() ?? ''
+    return lines.flatMap((line) => this.#take(line))
+  }
+
+  end(): Json[] {
+    const last = this.#take(this.#rest)
+    if (this.#sent === 0 && last.length === 0) return []
+    // Nothing says why it ended; that it ended well, HTTP does: a cut body is an error of its own.
+    return [...last, { choices: [{ index: 0, text: '', finish_reason: 'stop' }] }]
+  }
+
+  #take(line: string): Json[] {
+    if (line.trim() === '') return []
+    const json = parse(line)
+    if (json.error !== undefined) return [json]
+    const texts = json.text ?? json.predictions
+    const whole: unknown = Array.isArray(texts) ? texts[0] : undefined
+    if (typeof whole !== 'string') throw bad('neither text nor predictions')
+    const answer = whole.startsWith(this.#prompt) ? whole.slice(this.#prompt.length) : whole
+    const text = answer.slice(this.#sent)
+    this.#sent = answer.length
+    return text === '' ? [] : [{ choices: [{ index: 0, text, finish_reason: null }] }]
+  }
+}
+
+/** A `chat.completion` or `text_completion`. */
+class Whole implements Translator {
+  #text = ''
+
+  push(text: string): Json[] {
+    this.#text += text
+    return []
+  }
+
+  end(): Json[] {
+    const json = parse(this.#text)
+    if (json.error !== undefined) return [json]
+    if (!Array.isArray(json.choices)) throw bad('no choices')
+    const choices = json.choices.filter(isObject).map((choice) => ({
+      ...choice,
+      ...(isObject(choice.message) && { delta: { ...choice.message, tool_calls: indexed(choice.message) } }),
+    }))
+    return [{ ...json, choices }]
+  }
+}
+
+/** Whole answers number their calls by their place only. */
+function indexed({ tool_calls: calls }: Json): unknown {
+  return Array.isArray(calls) ? calls.map((call, index) => ({ ...call, index })) : undefined
+}
+
+function promptOf(body: Json): string {
+  for (const [name, field] of Object.entries(REFUSED)) {
+    if (body[name] === undefined) continue
+    throw new FacetError('unsupported', `${field} cannot be used with a plain /generate; leave it out.`, {
+      field,
+    })
+  }
+  if (typeof body.prompt === 'string') return body.prompt
+  if (Array.isArray(body.messages)) return promptText(body.messages as Message[])
+  throw new FacetError('unsupported', 'A plain /generate takes text, not token ids.', { field: 'prompt' })
+}
+
+function parse(text: string): Json {
+  try {
+    const json: unknown = JSON.parse(text)
+    if (isObject(json)) return json
+  } catch {
+    throw bad('what is not valid JSON')
+  }
+  throw bad('what is no JSON object')
+}
+
+function bad(what: string): FacetError {
+  return new FacetError('bad_response', `The container sent ${what}; check protocol.`, { field: 'protocol' })
+}
