@@ -1,9 +1,12 @@
 /** What one request does with the logits it is given: an answer, token by token, or the score of a given one. */
+import { FacetError } from '../errors.ts'
 import type { Tokenizer } from '../gemma/tokenizer.ts'
 import type { ChatEvent, FinishReason, Sampling, TokenLogprob } from '../types.ts'
-import { logprobOf } from './logprobs.ts'
+import type { Choice, Chosen } from './choice.ts'
+import { choose } from './choose.ts'
+import { logprobOf, type MeasuredToken, toTokenLogprob } from './logprobs.ts'
 import { createSampler } from './sampler.ts'
-import type { Job } from './scheduler.ts'
+import type { Job, Work } from './scheduler.ts'
 import { createStopFilter } from './stop.ts'
 
 export interface AnswerPlan {
@@ -19,30 +22,47 @@ export interface AnswerPlan {
 
 /** Generates one answer: sends text events and the finish event. */
 export function* answer(plan: AnswerPlan, tokenizer: Tokenizer, send: (event: ChatEvent) => void): Job<void> {
-  const sampler = createSampler(plan.sampling, plan.prompt)
+  const sampler = createSampler(plan.sampling, plan.prompt, plan.logprobs)
   const text = createTextSender(plan.stop, tokenizer, send)
   let cachedTokens: number | undefined
   const onReused = (count: number): void => {
     cachedTokens = count
   }
-  let logits = yield { tokens: plan.prompt, onReused }
+  let work: Work = { tokens: plan.prompt, onReused }
   let reason: FinishReason | undefined
   let completionTokens = 0
   while (!reason) {
-    const raw = plan.logprobs === undefined ? undefined : logits.slice() // the sampler changes its logits
-    const id = sampler.next(logits)
+    const chosen = yield* chosenBy(work, sampler.choice())
+    const { id } = chosen
+    sampler.accept(id)
     completionTokens++
     if (plan.eosIds.has(id)) reason = 'stop'
     else {
-      text.push(id, raw && logprobOf(raw, id, plan.logprobs!, tokenizer))
+      text.push(id, isMeasured(chosen) ? toTokenLogprob(chosen, tokenizer) : undefined)
       if (text.stopped) reason = 'stop'
       else if (completionTokens === plan.maxTokens) reason = 'length'
-      else logits = yield { tokens: [id] }
+      else work = { tokens: [id] }
     }
   }
   text.flush()
   const usage = { promptTokens: plan.prompt.length, completionTokens }
   send({ type: 'finish', reason, usage: { ...usage, ...(cachedTokens !== undefined && { cachedTokens }) } })
+}
+
+/** Computes, and takes the token that the graph has chosen, or chooses it from the graph's logits. */
+function* chosenBy(work: Work, choice: Choice): Job<Chosen> {
+  const outcome = yield { ...work, choice }
+  return outcome instanceof Float32Array ? choose(outcome, choice) : outcome
+}
+
+function* logitsOf(work: Work): Job<Float32Array> {
+  const outcome = yield work
+  if (outcome instanceof Float32Array) return outcome
+  throw new FacetError('internal', 'A token was chosen where logits were wanted; please report this.')
+}
+
+function isMeasured(chosen: Chosen): chosen is MeasuredToken {
+  return chosen.logprob !== undefined
 }
 
 export interface ScorePlan {
@@ -57,21 +77,22 @@ export interface ScorePlan {
 
 /** Scores continuations one after another on the prompt's keys and values, which are computed once. */
 export function* score(plan: ScorePlan, tokenizer: Tokenizer): Job<TokenLogprob[][]> {
-  const first = yield { tokens: plan.prompt }
+  const first = yield* logitsOf({ tokens: plan.prompt })
   const results: TokenLogprob[][] = []
   for (const ids of plan.continuations) {
-    const result = [logprobOf(first, ids[0]!, plan.top, tokenizer)]
+    const measured = [logprobOf(first, ids[0]!, plan.top)]
     for (let at = 0; at < ids.length - 1; at += plan.chunk) {
       // The logits of a token are those of the position before it; the last token is never fed.
       const tokens = ids.slice(at, Math.min(at + plan.chunk, ids.length - 1))
-      const logits = yield { tokens, logits: tokens.length, keep: plan.prompt.length + at }
+      const keep = plan.prompt.length + at
+      const logits = yield* logitsOf({ tokens, logits: tokens.length, keep })
       const vocabSize = logits.length / tokens.length
       for (let i = 0; i < tokens.length; i++) {
         const row = logits.subarray(i * vocabSize, (i + 1) * vocabSize)
-        result.push(logprobOf(row, ids[at + i + 1]!, plan.top, tokenizer))
+        measured.push(logprobOf(row, ids[at + i + 1]!, plan.top))
       }
     }
-    results.push(result)
+    results.push(measured.map((each) => toTokenLogprob(each, tokenizer)))
   }
   return results
 }

@@ -1,5 +1,7 @@
 /** The interface between the engine and the arithmetic: same model file in, same logits out. */
+import type { FacetError } from '../errors.ts'
 import type { GemmaConfig } from '../gemma/config.ts'
+import type { Choice, Chosen } from './choice.ts'
 
 /**
  * Keys and values of one sequence, of fixed capacity. Belongs to the Graph that opened it; whoever
@@ -29,6 +31,20 @@ export interface Slice {
   readonly logits?: number
 }
 
+/** A slice of which the next token may be wanted instead of logits. */
+export interface SampledSlice extends Slice {
+  /** Chooses the token after the last position; `logits` is then left out. */
+  readonly choice?: Choice
+  /** 0: none at all, where a prompt goes on in the next step. */
+  readonly logits?: number
+}
+
+/**
+ * What a slice gives: the token, where it has a choice and the graph could make it; the reason why there is
+ * no such token; otherwise logits (slice.logits, vocabSize), those of the last position for whoever has a choice.
+ */
+export type Outcome = Chosen | FacetError | Float32Array
+
 /** One loaded model. */
 export interface Graph {
   readonly config: GemmaConfig
@@ -39,5 +55,10 @@ export interface Graph {
   open(capacity: number): KvCache
   /** Runs every slice and advances its cache. Returns for each the logits (slice.logits, vocabSize). */
   step(batch: readonly Slice[]): Promise<Float32Array[]>
+  /**
+   * Runs every slice as `step` does, and chooses tokens where the logits are: a graph on a GPU reads back ids
+   * instead of vocabularies. Graphs that leave it out have `choose` called on their logits.
+   */
+  sample?(batch: readonly SampledSlice[]): Promise<Outcome[]>
   dispose(): Promise<void>
 }

@@ -1,7 +1,8 @@
 /** Runs several sequences through one Graph: who gets a KV cache, and whose tokens go into the next step. */
 import { abortedError, FacetError, toFacetError } from '../errors.ts'
 import type { BackendStats } from '../types.ts'
-import type { Graph, KvCache } from './graph.ts'
+import type { Choice, Chosen } from './choice.ts'
+import type { Graph, KvCache, Outcome, SampledSlice } from './graph.ts'
 import { turn } from './turn.ts'
 
 /** What a sequence wants computed next. */
@@ -10,14 +11,16 @@ export interface Work {
   readonly tokens: readonly number[]
   /** Logits of how many of the last positions. Default 1. More than 1: at most a prefill chunk of tokens. */
   readonly logits?: number
+  /** How to choose the token that follows, for graphs that can; `logits` is then left out. */
+  readonly choice?: Choice
   /** Forget all but this many of the sequence's tokens before. */
   readonly keep?: number
   /** Told how many of the tokens need not be computed, because the graph remembers them. */
   readonly onReused?: (count: number) => void
 }
 
-/** A sequence: yields what to compute, is given the logits, returns its result. */
-export type Job<Result> = Generator<Work, Result, Float32Array>
+/** A sequence: yields what to compute, is given the logits or the chosen token, returns its result. */
+export type Job<Result> = Generator<Work, Result, Float32Array | Chosen>
 
 export interface SchedulerOptions {
   readonly graph: Graph
@@ -36,7 +39,7 @@ export interface SchedulerOptions {
 interface Sequence {
   readonly start: (cache: KvCache) => void
   readonly piece: () => Work
-  readonly accept: (logits: Float32Array) => void
+  readonly accept: (outcome: Outcome) => void
   readonly fail: (error: FacetError) => void
   cache: KvCache | undefined
   startedMs: number
@@ -158,11 +161,17 @@ export class Scheduler {
         const end = Math.min(done + prefillChunk, work.tokens.length)
         const last = end === work.tokens.length
         if (last && done === 0) return work
-        return { tokens: work.tokens.slice(done, end), ...(last && work.logits && { logits: work.logits }) }
+        const { logits, choice } = work
+        const tokens = work.tokens.slice(done, end)
+        return last ? { tokens, ...(logits && { logits }), ...(choice && { choice }) } : { tokens, logits: 0 }
       },
-      accept: (logits) => {
+      accept: (outcome) => {
+        if (outcome instanceof FacetError) {
+          sequence.fail(outcome)
+          return
+        }
         done += Math.min(prefillChunk, work.tokens.length - done)
-        if (done >= work.tokens.length) take(() => job.next(logits))
+        if (done >= work.tokens.length) take(() => job.next(outcome))
       },
       fail: (error) => {
         if (sequence.over) return
@@ -241,12 +250,20 @@ export class Scheduler {
         cache: sequence.cache!,
         tokens: piece.tokens,
         logits: piece.logits ?? 1,
+        ...(piece.choice && { choice: piece.choice }),
       }))
-      const logits = await this.#options.graph.step(batch)
-      for (const [i, { sequence }] of chosen.entries()) if (!sequence.over) sequence.accept(logits[i]!)
+      const outcomes = await this.#compute(batch)
+      for (const [i, { sequence }] of chosen.entries()) if (!sequence.over) sequence.accept(outcomes[i]!)
     } catch (error) {
       for (const { sequence } of chosen) sequence.fail(toFacetError(error))
     }
+  }
+
+  /** Every row of logits that `step` is asked for has at least one position. */
+  #compute(batch: readonly SampledSlice[]): Promise<Outcome[]> {
+    const { graph } = this.#options
+    if (graph.sample) return graph.sample(batch)
+    return graph.step(batch.map(({ cache, tokens, logits = 1 }) => ({ cache, tokens, logits: logits || 1 })))
   }
 
   #queueFull(): FacetError {

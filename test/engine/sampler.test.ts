@@ -127,6 +127,40 @@ describe('sampling', () => {
   })
 })
 
+describe('what a grammar allows', () => {
+  it('is all that is drawn, by any temperature, and beyond its end nothing is', () => {
+    fc.assert(
+      fc.property(
+        logitsOf,
+        fc.uint32Array({ minLength: 1, maxLength: 13 }),
+        fc.nat(),
+        (values, mask, seed) => {
+          const may = (id: number): boolean => ((mask[id >>> 5] ?? 0) & (1 << (id & 31))) !== 0
+          fc.pre(Array.from(values.keys()).some(may))
+          for (const sampling of [{ temperature: 0 }, { topK: 3 }, { topP: 0.5 }, {}]) {
+            const id = createSampler({ ...sampling, seed }, []).next(values.slice(), mask)
+            expect(may(id)).toBe(true)
+          }
+        },
+      ),
+    )
+  })
+
+  it('leaves a sampler its random numbers, whether asked for a choice early or in its turn', () => {
+    const flat = new Float32Array(1000)
+    const mask = new Uint32Array(32).fill(0xffffffff)
+    const plain = createSampler({ seed: 5 }, [])
+    const expected = Array.from({ length: 4 }, () => plain.next(flat.slice()))
+    const early = createSampler({ seed: 5 }, [])
+    const first = early.choice()
+    const second = first.following!()
+    expect(early.choice()).toBe(second)
+    second.following!()
+    const uniforms = [first.uniform, second.uniform, early.choice(mask).uniform, early.choice().uniform]
+    expect(uniforms.map((uniform) => Math.floor(uniform * 1000))).toEqual(expected)
+  })
+})
+
 describe('penalties and bias', () => {
   it('a bias of -100 bans and of 100 forces', () => {
     const logits = Float32Array.of(500, 1, 0)
