@@ -19,8 +19,9 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   vertex: ['types', 'errors', 'gemma', 'client'],
   engine: ['types', 'errors', 'gemma'],
   convert: ['types', 'errors', 'gemma'],
-  edge: ['types', 'errors', 'gemma', 'engine'],
-  cli: ['types', 'errors', 'gemma', 'client', 'route', 'engine', 'convert', 'edge'],
+  guard: ['types', 'errors', 'gemma'],
+  edge: ['types', 'errors', 'gemma', 'guard', 'engine'],
+  cli: ['types', 'errors', 'gemma', 'client', 'route', 'guard', 'engine', 'convert', 'edge'],
 }
 
 /** The page is a program of its own that runs in the browser: it sees the client as any user would. */
@@ -31,7 +32,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   gemma: ['@bufbuild/protobuf', 'valibot'],
   vertex: ['@google-cloud/vertexai'],
   engine: ['onnxruntime-web', 'webgpu'],
-  edge: ['hono', '@hono/node-server', 'valibot'],
+  edge: ['hono', '@hono/node-server', '@opentelemetry/api', 'valibot'],
   convert: ['valibot'],
   cli: ['commander'],
 }

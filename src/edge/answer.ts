@@ -4,6 +4,7 @@ import type { Backend, TokenLogprob, Usage } from '../types.ts'
 import type { Call } from './call.ts'
 import { type ChoiceEvent, runChoices } from './choices.ts'
 import { type Report, toErrorBody } from './error-response.ts'
+import type { Exchange } from './exchange.ts'
 import { toEventStream } from './sse.ts'
 import { type Choice, type Head, toHead, toWireUsage, type Writer, type WriterOptions } from './writer.ts'
 
@@ -14,6 +15,8 @@ export interface AnswerOptions {
   readonly writer: (head: Head, options: WriterOptions) => Writer
   /** Aborted when the client disconnects. */
   readonly signal: AbortSignal
+  /** Its work is aborted with an error to tell the client; it is settled when a stream has ended. */
+  readonly exchange: Exchange
   readonly report: Report
 }
 
@@ -23,12 +26,12 @@ export interface AnswerOptions {
  * @throws FacetError before content, or for the whole of an answer that is not streamed
  */
 export async function answer(call: Call, options: AnswerOptions): Promise<Response> {
-  const { backend, prefix, signal, report } = options
-  const work = new AbortController()
+  const { backend, prefix, signal, exchange, report } = options
+  const { work } = exchange
   let gone = false
   const stop = (): void => {
     gone = true
-    work.abort(new FacetError('aborted', 'The client has gone.'))
+    work.abort(goneError())
   }
   if (signal.aborted) stop()
   signal.addEventListener('abort', stop, { once: true })
@@ -55,15 +58,25 @@ export async function answer(call: Call, options: AnswerOptions): Promise<Respon
     )
     return Response.json(writer.whole(choices, usage))
   }
+  exchange.streams = true
   return toEventStream(toChunks(call, rest(held, events), writer), {
-    onCancel: stop,
+    onEnd: () => exchange.settle(),
+    onCancel: () => {
+      stop()
+      exchange.settle(goneError())
+    },
     onError: (thrown) => {
+      const error = gone ? goneError() : toFacetError(thrown)
+      exchange.settle(error)
       if (gone) return undefined
-      const error = toFacetError(thrown)
       if (error.code === 'internal') report(error)
       return toErrorBody(error)
     },
   })
+}
+
+function goneError(): FacetError {
+  return new FacetError('aborted', 'The client has gone.')
 }
 
 async function* rest(

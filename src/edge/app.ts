@@ -1,7 +1,8 @@
 /** `gemfacet/edge`: an OpenAI-compatible API in front of Backends, for any runtime that has fetch. */
 import { Hono } from 'hono'
 import { FacetError } from '../errors.ts'
-import type { Backend } from '../types.ts'
+import { stack } from '../guard/layer.ts'
+import type { Backend, Layer, Timeouts } from '../types.ts'
 import { type AnswerOptions, answer } from './answer.ts'
 import { readJson } from './body.ts'
 import type { Call } from './call.ts'
@@ -9,62 +10,99 @@ import { toChatCall } from './chat-request.ts'
 import { chatWriter } from './chat-response.ts'
 import { toCompletionCall } from './completion-request.ts'
 import { completionWriter } from './completion-response.ts'
+import { DEFAULT_TIMEOUTS, withDeadlines } from './deadlines.ts'
+import { admitTo, Drain, endingState } from './drain.ts'
 import { type Report, toErrorResponse } from './error-response.ts'
+import { type EdgeEnv, observed } from './exchange.ts'
+import { Figures } from './figures.ts'
 import { assertReady, type ReadyCheck, toReadyResponse } from './health.ts'
+import { type KeySource, refuseKeysInQuery, requireKey } from './keys.ts'
+import { assertChoices, DEFAULT_BODY_BYTES, type SizeLimits, withSizeLimits } from './limits.ts'
+import type { Log } from './log.ts'
 import { findBackend, toModel, toModelList } from './models.ts'
+import { observe } from './observe.ts'
+import { allowOrigins, guardOrigin, type OriginOptions } from './origin.ts'
 import { html, scriptHash, styleHash } from './page/bundle.gen.ts'
+import { Queue, type QueueOptions, queued } from './queue.ts'
+import { limitRates, type RateOptions } from './rates.ts'
+import { pageHeaders, secureHeaders } from './secure-headers.ts'
+import { traced } from './tracing.ts'
 
+export { Drain } from './drain.ts'
 export type { ErrorBody } from './error-response.ts'
+export type { Stats } from './figures.ts'
 export type { Readiness, ReadyCheck } from './health.ts'
+export { type ApiKey, type KeySource, toApiKeys } from './keys.ts'
+export type { LogEntry } from './log.ts'
+export { type Bucket, type Level, MemoryRates, type RateStore } from './rates.ts'
 
 export interface EdgeOptions {
   /** What answers; the first one when a request names no model. At least one. */
   readonly backends: readonly Backend[]
   /** Until it says yes, `/readyz` and requests for an answer get 503 with its reason. Default: ready. */
   readonly ready?: ReadyCheck
-  readonly limits?: {
-    /** Largest request body. Default 1 MiB: a long context many times over. */
-    readonly bodyBytes?: number
-  }
+  /** Around every backend, the first one outermost: guards, for example. */
+  readonly layers?: readonly Layer[]
+  /** Who may ask. Left out: everybody who reaches the server. */
+  readonly keys?: KeySource
+  /** Requests and tokens a minute, for each key. Default: no limit. */
+  readonly rates?: RateOptions
+  readonly limits?: SizeLimits
+  readonly queue?: QueueOptions
+  /** Default: 5 minutes to the first token, 1 between tokens, 30 for the whole answer. */
+  readonly timeouts?: Partial<Timeouts>
+  /** Default: pages of no other site, under every name. */
+  readonly origin?: OriginOptions
+  /** Start it to end well: see Drain. */
+  readonly drain?: Drain
   /** Serve the chat page at `/`. Default true. */
   readonly page?: boolean
+  /** Told of every request when it is over. Default: nobody. */
+  readonly log?: Log
+  /** Whether logs and spans may hold what was asked and answered. Default false. */
+  readonly logPrompts?: boolean
   /** Told of bugs, which clients see only as a 500. Default: console.error. */
   readonly report?: Report
-}
-
-const DEFAULT_BODY_BYTES = 1024 * 1024
-
-const PAGE_HEADERS = {
-  'content-security-policy':
-    `default-src 'none'; connect-src 'self'; img-src data:; script-src '${scriptHash}'; ` +
-    `style-src '${styleHash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
-  'x-content-type-options': 'nosniff',
-  'referrer-policy': 'no-referrer',
-  'cache-control': 'no-cache',
-}
-
-/**
- * A page of another site may send a simple POST anywhere, this machine's loopback included, and make it
- * compute, though it may not read the answer. Browsers say where a request comes from; nothing else does.
- */
-function assertOwnSite({ headers }: Request): void {
-  const site = headers.get('sec-fetch-site')
-  if (site === null || site === 'same-origin' || site === 'none') return
-  throw new FacetError(
-    'forbidden',
-    'Pages of other sites may not use this server; serve the page from the same origin, or ask from a server of yours.',
-  )
+  /** Milliseconds, only ever compared. */
+  readonly now?: () => number
 }
 
 /** A Hono app; mount it in another, or hand its `fetch` to a server. */
 export function createEdge(options: EdgeOptions): Hono {
-  const { backends, ready, limits = {}, page = true, report = (error) => console.error(error) } = options
-  if (backends.length === 0) {
+  const {
+    keys,
+    rates,
+    limits = {},
+    origin = {},
+    drain = new Drain(),
+    page = true,
+    logPrompts = false,
+  } = options
+  const { report = (error) => console.error(error), now = () => performance.now() } = options
+  if (options.backends.length === 0) {
     throw new FacetError('invalid_request', 'backends is empty; give createEdge at least one Backend.', {
       field: 'backends',
     })
   }
-  const app = new Hono()
+  const queue = new Queue(options.queue, now)
+  const defended = stack(
+    withSizeLimits(limits),
+    withDeadlines({ ...DEFAULT_TIMEOUTS, ...options.timeouts }),
+    queued(queue),
+    ...(options.layers ?? []),
+  )
+  const backends = options.backends.map(defended)
+  const ready: ReadyCheck = () => (drain.draining ? endingState() : (options.ready?.() ?? true))
+  const figures = new Figures({ backends, queue, drain, now })
+
+  const app = new Hono<EdgeEnv>()
+  app.use(observe({ figures, log: options.log, prompts: logPrompts, now }))
+  app.use(secureHeaders(origin.origins !== undefined))
+  if (origin.origins !== undefined) app.use(allowOrigins(origin))
+  app.use(guardOrigin(origin), refuseKeysInQuery())
+  for (const path of ['/v1/*', '/metrics', '/stats']) if (keys) app.use(path, requireKey(keys))
+  app.post('/v1/*', admitTo(drain))
+  if (rates) app.post('/v1/*', limitRates(rates, report))
 
   const post = <C extends Call>(
     path: string,
@@ -72,28 +110,33 @@ export function createEdge(options: EdgeOptions): Hono {
     toCall: (json: unknown) => C,
     writerFor: (call: C) => AnswerOptions['writer'],
   ): void => {
-    app.post(path, async ({ req: { raw } }) => {
-      assertOwnSite(raw)
+    app.post(path, async (c) => {
+      const { raw } = c.req
+      const exchange = c.get('exchange')
       assertReady(ready)
       const call = toCall(await readJson(raw, limits.bodyBytes ?? DEFAULT_BODY_BYTES))
-      const backend = findBackend(backends, call.model)
-      return answer(call, { backend, prefix, writer: writerFor(call), signal: raw.signal, report })
+      assertChoices(call.requests, limits)
+      const found = findBackend(backends, call.model)
+      exchange.model = found.model.id
+      const backend = observed(exchange)(traced(exchange, logPrompts)(found))
+      return answer(call, { backend, prefix, writer: writerFor(call), signal: raw.signal, exchange, report })
     })
     allow(path, 'POST')
   }
-  const get = (path: string, handle: (parameters: Record<string, string>) => Response): void => {
+  const get = (
+    path: string,
+    handle: (parameters: Record<string, string>) => Response | Promise<Response>,
+  ): void => {
     app.get(path, (c) => handle(c.req.param()))
     allow(path, 'GET, HEAD')
   }
   const allow = (path: string, methods: string): void => {
-    app.all(path, ({ req }) => {
-      const error = new FacetError(
+    app.all(path, (c) => {
+      c.get('exchange').headers.set('allow', methods)
+      throw new FacetError(
         'method_not_allowed',
-        `${req.method} is not allowed for ${req.path}; use ${methods.split(',')[0]}.`,
+        `${c.req.method} is not allowed for ${c.req.path}; use ${methods.split(',')[0]}.`,
       )
-      const response = toErrorResponse(error, report)
-      response.headers.set('allow', methods)
-      return response
     })
   }
 
@@ -106,21 +149,23 @@ export function createEdge(options: EdgeOptions): Hono {
   get('/v1/models/:id{.+}', ({ id }) => Response.json(toModel(findBackend(backends, id))))
   get('/healthz', () => Response.json({ status: 'ok' }))
   get('/readyz', () => toReadyResponse(ready, report))
-  if (page)
-    get(
-      '/',
-      () => new Response(html, { headers: { ...PAGE_HEADERS, 'content-type': 'text/html; charset=utf-8' } }),
-    )
+  get('/metrics', async () => {
+    const headers = { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }
+    return new Response(await figures.text(), { headers })
+  })
+  get('/stats', async () => Response.json(await figures.json()))
+  if (page) {
+    const headers = pageHeaders({ script: scriptHash, style: styleHash })
+    get('/', () => new Response(html, { headers }))
+  }
 
-  app.notFound(({ req }) =>
-    toErrorResponse(
-      new FacetError(
-        'not_found',
-        `There is no ${req.path.slice(0, 200)} here; this server has /v1/chat/completions, /v1/completions, /v1/models, /healthz and /readyz.`,
-      ),
-      report,
-    ),
-  )
+  app.all('*', ({ req }) => {
+    throw new FacetError(
+      'not_found',
+      `There is no ${req.path.slice(0, 200)} here; this server has /v1/chat/completions, /v1/completions, /v1/models, /healthz, /readyz, /metrics and /stats.`,
+    )
+  })
   app.onError((error) => toErrorResponse(error, report))
-  return app
+  // What our middleware carries is nobody else's business.
+  return app as unknown as Hono
 }

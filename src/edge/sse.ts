@@ -9,19 +9,23 @@ export interface StreamOptions {
   readonly onError: (error: unknown) => object | undefined
   /** The reader has gone: stop the work. */
   readonly onCancel: () => void
+  /** Everything has been handed on, `[DONE]` included. */
+  readonly onEnd: () => void
 }
 
 /** Takes the next item only when the reader has room for it. */
 export function toEventStream(
   source: AsyncGenerator<object, void, undefined>,
-  { onError, onCancel }: StreamOptions,
+  { onError, onCancel, onEnd }: StreamOptions,
 ): Response {
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       try {
         const { done, value } = await source.next()
         controller.enqueue(toFrame(done ? '[DONE]' : JSON.stringify(value)))
-        if (done) controller.close()
+        if (!done) return
+        controller.close()
+        onEnd()
       } catch (error) {
         const last = onError(error)
         if (last === undefined) return controller.error(error)

@@ -1,6 +1,6 @@
 /** Serves a handler on Node's HTTP server: listening, addresses, and closing without cutting answers off. */
-import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { Server, ServerOptions } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import { FacetError } from '../../errors.ts'
 
@@ -11,6 +11,21 @@ export interface ServeOptions {
   readonly port?: number
   /** Default 127.0.0.1: this machine only. `0.0.0.0` or `::`: every network it is in. */
   readonly hostname?: string
+  readonly patience?: Patience
+}
+
+/** How long clients may hold a connection without using it; there are only so many. */
+export interface Patience {
+  /** Until a request's headers are complete. Default 10,000. */
+  readonly headersMs?: number
+  /** Until its body is. Default 60,000. */
+  readonly requestMs?: number
+  /** Between two requests. Default 5,000. */
+  readonly idleMs?: number
+  /** While an answer waits to be read and not a byte of it is taken. Default 60,000. */
+  readonly stalledMs?: number
+  /** Connections at the same time. Default: as many as the system allows. */
+  readonly connections?: number
 }
 
 export interface Served {
@@ -26,12 +41,21 @@ export interface Served {
 
 const DEFAULT_PORT = 8787
 const DEFAULT_DEADLINE_MS = 10_000
+/** How often Node looks for requests that are late. */
+const CHECK_MS = 1_000
+/** The system asks whether a silent peer is still there after this long. */
+const PROBE_MS = 30_000
 
 /** @throws FacetError io_failed when the port or the address cannot be had */
 export async function serve(options: ServeOptions): Promise<Served> {
-  const { app, port = DEFAULT_PORT, hostname = '127.0.0.1' } = options
+  const { app, port = DEFAULT_PORT, hostname = '127.0.0.1', patience = {} } = options
   // The library need not replace the caller's global Request and Response.
-  const server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false }) as Server
+  const server = createAdaptorServer({
+    fetch: app.fetch,
+    overrideGlobalObjects: false,
+    serverOptions: toServerOptions(patience),
+  }) as Server
+  limitConnections(server, patience)
   await listen(server, port, hostname)
   const address = server.address() as AddressInfo
   const closed = new Promise<void>((resolve) => server.once('close', resolve))
@@ -51,6 +75,34 @@ export async function serve(options: ServeOptions): Promise<Served> {
       clearTimeout(timer)
     },
   }
+}
+
+function toServerOptions({
+  headersMs = 10_000,
+  requestMs = 60_000,
+  idleMs = 5_000,
+}: Patience): ServerOptions {
+  return {
+    headersTimeout: headersMs,
+    requestTimeout: Math.max(requestMs, headersMs),
+    keepAliveTimeout: idleMs,
+    connectionsCheckingInterval: Math.min(CHECK_MS, headersMs),
+    keepAlive: true,
+    keepAliveInitialDelay: PROBE_MS,
+  }
+}
+
+function limitConnections(server: Server, { stalledMs = 60_000, connections }: Patience): void {
+  if (connections !== undefined) server.maxConnections = connections
+  const answering = new Set<Socket>()
+  server.on('request', ({ socket }, response) => {
+    answering.add(socket)
+    response.once('close', () => answering.delete(socket))
+  })
+  // Silence is no fault while an answer is being computed, but it is when bytes wait to be taken.
+  server.setTimeout(stalledMs, (socket: Socket) => {
+    if (!answering.has(socket) || socket.writableLength > 0) socket.destroy()
+  })
 }
 
 function listen(server: Server, port: number, hostname: string): Promise<void> {

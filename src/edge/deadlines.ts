@@ -1,0 +1,48 @@
+/** Time limits of every answer, whatever the backend makes of them. */
+import { watch } from '../engine/limits.ts'
+import { override } from '../guard/layer.ts'
+import type { ChatEvent, Layer, Timeouts } from '../types.ts'
+
+/** For engines on slow machines with long prompts; servers with faster ones set them lower. */
+export const DEFAULT_TIMEOUTS: Timeouts = { firstTokenMs: 300_000, idleMs: 60_000, totalMs: 1_800_000 }
+
+/**
+ * Ends an answer with `timeout` when it is late. The time a reader takes counts as idle: one who has gone
+ * without a word stops reading, and would hold the backend for ever.
+ */
+export function withDeadlines(timeouts: Timeouts): Layer {
+  return (next) =>
+    override(next, {
+      async *chat(request, options = {}) {
+        const over = new AbortController()
+        const expired = Promise.withResolvers<never>()
+        expired.promise.catch(() => {}) // thrown where it is waited for
+        const limits = watch(
+          { ...options, timeouts: { ...timeouts, ...options.timeouts } },
+          (error) => {
+            expired.reject(error)
+            over.abort(error)
+          },
+          next.name,
+        )
+        const events = next.chat(request, { signal: over.signal })[Symbol.asyncIterator]()
+        try {
+          for (;;) {
+            const { done, value }: IteratorResult<ChatEvent> = await Promise.race([
+              events.next(),
+              expired.promise,
+            ])
+            if (done) return
+            if (value.type !== 'start') limits.content()
+            yield value
+            if (over.signal.aborted) throw over.signal.reason
+          }
+        } finally {
+          limits.clear()
+          over.abort()
+          // Not awaited: a backend that does not heed its signal may take its time.
+          events.return?.().then(undefined, () => undefined)
+        }
+      },
+    })
+}

@@ -1,0 +1,106 @@
+/** A bounded queue before a backend: so many answers at once, so many waiting, and no more. */
+import { abortedError, FacetError } from '../errors.ts'
+import { override } from '../guard/layer.ts'
+import type { Layer } from '../types.ts'
+
+export interface QueueOptions {
+  /** Answers at the same time. Default 512. */
+  readonly running?: number
+  /** Requests that may wait for one of them to end. Default 512. */
+  readonly waiting?: number
+}
+
+const DEFAULT_RUNNING = 512
+const DEFAULT_WAITING = 512
+/** Until an answer has been timed. */
+const FIRST_GUESS_MS = 5_000
+const RETRY_LEAST_MS = 1_000
+const RETRY_MOST_MS = 60_000
+
+/** First come, first served. */
+export class Queue {
+  readonly #most: Required<QueueOptions>
+  readonly #now: () => number
+  readonly #waiting: (() => void)[] = []
+  #running = 0
+  #averageMs = FIRST_GUESS_MS
+
+  constructor(options: QueueOptions = {}, now: () => number = () => performance.now()) {
+    this.#most = { running: options.running ?? DEFAULT_RUNNING, waiting: options.waiting ?? DEFAULT_WAITING }
+    this.#now = now
+  }
+
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
+  /**
+   * Waits for a place; what it returns gives the place back.
+   *
+   * @throws FacetError queue_full at once, with the time after which a place should be free; aborted
+   */
+  async enter(signal?: AbortSignal): Promise<() => void> {
+    if (signal?.aborted) throw abortedError(signal)
+    if (this.#running < this.#most.running) this.#running++
+    else await this.#wait(signal)
+    const startMs = this.#now()
+    return () => {
+      this.#averageMs += (this.#now() - startMs - this.#averageMs) / 8
+      const next = this.#waiting.shift()
+      // The place goes from one to the next without becoming free.
+      if (next) next()
+      else this.#running--
+    }
+  }
+
+  async #wait(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#waiting.length >= this.#most.waiting) throw this.#full()
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const onAbort = (): void => {
+      const at = this.#waiting.indexOf(resolve)
+      // Not there: the place was given in the same moment, and is given back by whoever entered.
+      if (at < 0) return
+      this.#waiting.splice(at, 1)
+      reject(abortedError(signal))
+    }
+    this.#waiting.push(resolve)
+    signal?.addEventListener('abort', onAbort)
+    await promise.finally(() => signal?.removeEventListener('abort', onAbort))
+  }
+
+  #full(): FacetError {
+    const { running, waiting } = this.#most
+    const waitMs = (this.#averageMs * (this.#waiting.length + 1)) / running
+    return new FacetError(
+      'queue_full',
+      `${running} answers are running and ${waiting} requests are waiting; try again later.`,
+      { retryAfterMs: Math.ceil(Math.min(Math.max(waitMs, RETRY_LEAST_MS), RETRY_MOST_MS)) },
+    )
+  }
+}
+
+export function queued(queue: Queue): Layer {
+  return (next) =>
+    override(next, {
+      async *chat(request, options) {
+        const leave = await queue.enter(options?.signal)
+        try {
+          yield* next.chat(request, options)
+        } finally {
+          leave()
+        }
+      },
+      get score() {
+        const { score } = next
+        if (!score) return undefined
+        return async (...call: Parameters<typeof score>) => {
+          const leave = await queue.enter(call[1]?.signal)
+          try {
+            return await score.apply(next, call)
+          } finally {
+            leave()
+          }
+        }
+      },
+    })
+}
