@@ -81,6 +81,9 @@ async function run(directory: string, options: Options): Promise<void> {
       loading.progress = loadedBytes / totalBytes
       progress.show(loading.progress)
     },
+    onReplaced: ({ failure, graph: next }) => {
+      process.stderr.write(`${failure.message} From now on ${next} computes.\n`)
+    },
   })
   try {
     const engine = await Promise.race([load, stopped])

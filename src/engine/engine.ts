@@ -5,19 +5,24 @@ import { checkContext, createEngine, type Engine, option, QUEUE, SLOTS } from '.
 import type { Graph } from './graph.ts'
 import { type LoadProgress, type OpenedModel, openWithoutData, withData } from './model-file.ts'
 import type { ModelFiles } from './model-files.ts'
+import type { Replacement } from './recovery.ts'
 import type { ThreadSpawner } from './wasm/threads.ts'
+import { probeGpu } from './webgpu/probe.ts'
 
 export { createEngine, type Engine, type EngineOptions } from './backend.ts'
 export { connectBackend, serveBackend } from './bridge.ts'
 export type { LoadProgress } from './model-file.ts'
 export { filesFromUrl, type ModelFiles } from './model-files.ts'
+export type { Replacement } from './recovery.ts'
+export { type GpuProbe, type ProbeOptions, probeGpu } from './webgpu/probe.ts'
 
-export type GraphKind = 'wasm' | 'webgpu' | 'ort' | 'reference'
+export type GraphKind = 'wasm' | 'webgpu' | 'ort' | 'ort-webgpu' | 'reference'
 
 export interface LoadOptions {
   /**
    * What computes: our own WebAssembly kernels (default for quantized models), our own WebGPU kernels,
-   * onnxruntime-web (default for the others, and the second opinion), or the slow, readable reference.
+   * onnxruntime-web (default for the others, and the second opinion) in WebAssembly or, in browsers, on
+   * WebGPU, or the slow, readable reference.
    */
   readonly graph?: GraphKind
   /** Most tokens of prompt and answer together. Default and most: what the model was made for. */
@@ -40,6 +45,8 @@ export interface LoadOptions {
    */
   readonly cacheBits?: 8 | 32
   readonly onProgress?: (progress: LoadProgress) => void
+  /** The graphics device failed, and answers go on with another graph; for `webgpu`. */
+  readonly onReplaced?: (replacement: Replacement) => void
 }
 
 /**
@@ -52,6 +59,8 @@ export async function loadEngine(options: LoadOptions & LoadPlace): Promise<Engi
   const { files, verify, onProgress, contextTokens } = options
   const slots = option('slots', options.slots ?? SLOTS, 1)
   const queue = option('queue', options.queue ?? QUEUE, 0)
+  if (options.graph === 'webgpu')
+    await probeGpu(files, { slots, ...(contextTokens !== undefined && { contextTokens }) })
   const model = await openWithoutData(files, {
     ...(verify !== undefined && { verify }),
     ...(onProgress && { onProgress }),
@@ -84,24 +93,12 @@ export interface LoadPlace {
 /** A GPU takes so many tokens at once in little more time than a few. */
 const GPU_PREFILL_CHUNK = 512
 
+type GraphOptions = LoadOptions & LoadPlace & { readonly slots: number }
+
 /** Each graph is loaded only when it is asked for. */
-async function createGraph(
-  model: OpenedModel,
-  options: LoadOptions & LoadPlace & { readonly slots: number },
-): Promise<Graph> {
+async function createGraph(model: OpenedModel, options: GraphOptions): Promise<Graph> {
   const kind = options.graph ?? (model.manifest.quantization ? 'wasm' : 'ort')
-  if (kind === 'wasm') {
-    const { createWasmGraph } = await import('./wasm/graph.ts')
-    const { slots, contextTokens, spawn, threads, cacheBits } = options
-    return createWasmGraph({
-      model,
-      sequences: slots,
-      contextTokens: contextTokens ?? model.config.contextTokens,
-      ...(spawn && { spawn }),
-      ...(threads !== undefined && { threads }),
-      ...(cacheBits !== undefined && { cacheBits }),
-    })
-  }
+  if (kind === 'wasm') return openWasm(model, options)
   for (const field of ['threads', 'cacheBits'] as const) {
     if (options[field] === undefined) continue
     throw new FacetError(
@@ -113,9 +110,8 @@ async function createGraph(
     )
   }
   if (kind === 'webgpu') {
-    const { createWebGpuGraph } = await import('./webgpu/graph.ts')
-    const { slots, contextTokens = model.config.contextTokens } = options
-    return createWebGpuGraph({ model, sequences: slots, contextTokens })
+    const { openGpuGraph } = await import('./webgpu/lasting.ts')
+    return openGpuGraph(model, options, (again) => openWasm(again, options))
   }
   const whole = await withData(model)
   if (kind === 'reference') {
@@ -123,8 +119,25 @@ async function createGraph(
     const { dequantizedWeights } = await import('./tensors.ts')
     return createReference(model.config, dequantizedWeights(whole))
   }
+  if (kind === 'ort-webgpu') {
+    const { createOrtWebGpuGraph } = await import('./ort-webgpu.ts')
+    return createOrtWebGpuGraph(whole)
+  }
   const { createOrtGraph } = await import('./ort.ts')
   return createOrtGraph(whole)
+}
+
+async function openWasm(model: OpenedModel, options: GraphOptions): Promise<Graph> {
+  const { createWasmGraph } = await import('./wasm/graph.ts')
+  const { slots, contextTokens, spawn, threads, cacheBits } = options
+  return createWasmGraph({
+    model,
+    sequences: slots,
+    contextTokens: contextTokens ?? model.config.contextTokens,
+    ...(spawn && { spawn }),
+    ...(threads !== undefined && { threads }),
+    ...(cacheBits !== undefined && { cacheBits }),
+  })
 }
 
 function specOf({ manifest }: OpenedModel, id?: string, contextTokens?: number): ModelSpec {

@@ -51,7 +51,9 @@ export interface Graph {
   /** For people and metrics, for example `onnxruntime-web wasm`. */
   readonly name: string
   /** Of the weights, caches and activations, where it is known. */
-  readonly memoryBytes?: number
+  readonly memoryBytes?: number | undefined
+  /** Why no step will succeed any more, for graphs that can lose what they compute with. */
+  readonly failure?: FacetError | undefined
   open(capacity: number): KvCache
   /** Runs every slice and advances its cache. Returns for each the logits (slice.logits, vocabSize). */
   step(batch: readonly Slice[]): Promise<Float32Array[]>
@@ -61,4 +63,10 @@ export interface Graph {
    */
   sample?(batch: readonly SampledSlice[]): Promise<Outcome[]>
   dispose(): Promise<void>
+}
+
+/** What `sample` gives, whether or not the graph chooses by itself; `step` has no slice without logits. */
+export function sampleOn(graph: Graph, batch: readonly SampledSlice[]): Promise<Outcome[]> {
+  if (graph.sample) return graph.sample(batch)
+  return graph.step(batch.map(({ cache, tokens, logits = 1 }) => ({ cache, tokens, logits: logits || 1 })))
 }

@@ -1,33 +1,17 @@
-/** The KV cache of one sequence in JavaScript memory, allocated once, and the checks every step makes. */
+/** KV caches of one sequence each, allocated once, and the checks every step makes. */
 import { FacetError } from '../errors.ts'
 import type { GemmaConfig } from '../gemma/config.ts'
 import type { KvCache, Slice } from './graph.ts'
 
-/** Fixed-size keys and values. Rows are never moved: position p of KV head h is row h * capacity + p. */
-export class HostKvCache implements KvCache {
+/** Counts the positions of a cache whose keys and values lie somewhere at a fixed size. */
+export class FixedKvCache implements KvCache {
   readonly capacity: number
-  /** For each layer (kvHeads, capacity, headDim), already rotated. */
-  readonly keys: readonly Float32Array[]
-  /** For each layer (kvHeads, capacity, headDim). */
-  readonly values: readonly Float32Array[]
   #length = 0
   #disposed = false
 
-  constructor(config: GemmaConfig, capacity: number) {
+  constructor(capacity: number) {
     if (!Number.isInteger(capacity) || capacity < 1) throw misuse(`cannot open a cache of ${capacity} tokens`)
     this.capacity = capacity
-    const elements = config.kvHeads * capacity * config.headDim
-    try {
-      this.keys = config.layers.map(() => new Float32Array(elements))
-      this.values = config.layers.map(() => new Float32Array(elements))
-    } catch (cause) {
-      const megabytes = Math.ceil((elements * config.layers.length * 8) / 1e6)
-      throw new FacetError(
-        'out_of_memory',
-        `A KV cache of ${capacity} tokens needs ${megabytes} MB, which could not be allocated; lower contextTokens or slots.`,
-        { cause },
-      )
-    }
   }
 
   get length(): number {
@@ -53,14 +37,42 @@ export class HostKvCache implements KvCache {
   dispose(): void {
     this.#disposed = true
     this.#length = 0
+  }
+}
+
+/** Keys and values in JavaScript memory. Rows are never moved: position p of KV head h is row h * capacity + p. */
+export class HostKvCache extends FixedKvCache {
+  /** For each layer (kvHeads, capacity, headDim), already rotated. */
+  readonly keys: readonly Float32Array[]
+  /** For each layer (kvHeads, capacity, headDim). */
+  readonly values: readonly Float32Array[]
+
+  constructor(config: GemmaConfig, capacity: number) {
+    super(capacity)
+    const elements = config.kvHeads * capacity * config.headDim
+    try {
+      this.keys = config.layers.map(() => new Float32Array(elements))
+      this.values = config.layers.map(() => new Float32Array(elements))
+    } catch (cause) {
+      const megabytes = Math.ceil((elements * config.layers.length * 8) / 1e6)
+      throw new FacetError(
+        'out_of_memory',
+        `A KV cache of ${capacity} tokens needs ${megabytes} MB, which could not be allocated; lower contextTokens or slots.`,
+        { cause },
+      )
+    }
+  }
+
+  override dispose(): void {
+    super.dispose()
     ;(this.keys as Float32Array[]).length = 0
     ;(this.values as Float32Array[]).length = 0
   }
 }
 
 /** A slice whose cache is known to be ours and to have room. */
-export interface HostSlice extends Slice {
-  readonly cache: HostKvCache
+export interface CheckedSlice<Cache extends FixedKvCache> extends Slice {
+  readonly cache: Cache
   /** How many of the last positions' logits are wanted. */
   readonly logits: number
 }
@@ -68,12 +80,17 @@ export interface HostSlice extends Slice {
 /**
  * Checks a whole batch before anything is computed, so that a refused step leaves no cache half advanced.
  *
+ * @param ours the class of this graph's caches
  * @throws FacetError internal: these are mistakes of the caller's code, not of a request
  */
-export function checkedBatch(batch: readonly Slice[], config: GemmaConfig): HostSlice[] {
+export function checkedBatch<Cache extends FixedKvCache>(
+  batch: readonly Slice[],
+  config: GemmaConfig,
+  ours: new (...args: never[]) => Cache,
+): CheckedSlice<Cache>[] {
   const seen = new Set<KvCache>()
   return batch.map(({ cache, tokens, logits = 1 }) => {
-    if (!(cache instanceof HostKvCache)) throw misuse('a cache belongs to another graph')
+    if (!(cache instanceof ours)) throw misuse('a cache belongs to another graph')
     if (cache.disposed) throw misuse('a cache is used after dispose()')
     if (seen.has(cache)) throw misuse('a cache stands twice in one batch')
     seen.add(cache)

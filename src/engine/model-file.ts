@@ -62,7 +62,9 @@ export async function openModel(files: ModelFiles, options: OpenOptions = {}): P
 }
 
 /** Reads the weights of an opened model. */
-export async function withData(model: OpenedModel): Promise<ServableModel> {
+export async function withData<Opened extends Omit<OpenedModel, 'tokenizer'>>(
+  model: Opened,
+): Promise<Opened & Pick<ModelFile, 'data'>> {
   return { ...model, data: await readEntry(model.files, dataEntry(model), model.reading) }
 }
 
@@ -124,6 +126,16 @@ export async function readManifest(files: ModelFiles): Promise<Manifest> {
     `${files.location} has no ${MANIFEST_FILE}: it is not a model directory, or its download or conversion was interrupted; run facet convert again.`,
     { field: MANIFEST_FILE },
   )
+}
+
+/**
+ * The configuration alone, unchecked: enough to plan with before a model is opened.
+ *
+ * @throws FacetError invalid_model
+ */
+export async function readConfig(files: ModelFiles, manifest: Manifest): Promise<GemmaConfig> {
+  const entry = manifest.files.find(({ path }) => path === CONFIG_FILE)!
+  return configFrom(parseJson(await readEntry(files, entry, { verify: false }), CONFIG_FILE, files))
 }
 
 function parseJson(bytes: Uint8Array, path: string, files: ModelFiles): unknown {

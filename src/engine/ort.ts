@@ -1,14 +1,18 @@
 /** Gemma on onnxruntime-web's WebAssembly provider: the portable graph, on the model file as it is. */
-import { FacetError } from '../errors.ts'
 import type { GemmaConfig } from '../gemma/config.ts'
-import { DATA_FILE, GRAPH_FILE } from '../gemma/manifest.ts'
 import type { Graph, KvCache, Slice } from './graph.ts'
-import { checkedBatch, HostKvCache, type HostSlice } from './kv-cache.ts'
+import { type CheckedSlice, checkedBatch, HostKvCache } from './kv-cache.ts'
 import type { ModelFile } from './model-file.ts'
-
-type Ort = typeof import('onnxruntime-web')
-type Session = import('onnxruntime-web').InferenceSession
-type Tensor = import('onnxruntime-web').Tensor
+import {
+  importOrt,
+  type Ort,
+  openSession,
+  ortError,
+  type Session,
+  type Tensor,
+  takingTurns,
+  toFeeds,
+} from './ort-session.ts'
 
 const MOST_THREADS = 4
 
@@ -17,18 +21,12 @@ const MOST_THREADS = 4
  *
  * @throws FacetError unsupported (onnxruntime-web is not installed), invalid_model, out_of_memory
  */
-export async function createOrtGraph({ config, graph, data }: ModelFile): Promise<Graph> {
-  const ort = await importOrt()
-  ort.env.logLevel = 'error'
+export async function createOrtGraph(model: ModelFile): Promise<Graph> {
+  const { config } = model
+  const ort = await importOrt(() => import('onnxruntime-web'))
   ort.env.wasm.numThreads = threads()
-  const session = await openSession(ort, graph, data)
-  // Two runs of one session at a time are an error in onnxruntime-web: each waits for the one before.
-  let last: Promise<unknown> = Promise.resolve()
-  const inTurn = <Result>(work: () => Promise<Result>): Promise<Result> => {
-    const result = last.then(work, work)
-    last = result
-    return result
-  }
+  const session = await openSession(ort, 'wasm', model)
+  const inTurn = takingTurns()
   return {
     config,
     name: 'onnxruntime-web wasm',
@@ -36,7 +34,8 @@ export async function createOrtGraph({ config, graph, data }: ModelFile): Promis
     step: (batch: readonly Slice[]): Promise<Float32Array[]> =>
       inTurn(async () => {
         const out: Float32Array[] = []
-        for (const slice of checkedBatch(batch, config)) out.push(await run(ort, session, slice, config))
+        for (const slice of checkedBatch(batch, config, HostKvCache))
+          out.push(await run(ort, session, slice, config))
         return out
       }),
     dispose: (): Promise<void> => inTurn(() => session.release()),
@@ -47,16 +46,10 @@ export async function createOrtGraph({ config, graph, data }: ModelFile): Promis
 async function run(
   ort: Ort,
   session: Session,
-  { cache, tokens, logits }: HostSlice,
+  { cache, tokens, logits }: CheckedSlice<HostKvCache>,
   shape: Shape,
 ): Promise<Float32Array> {
-  const total = cache.length + tokens.length
-  const int64 = (values: BigInt64Array, dims: number[]): Tensor => new ort.Tensor('int64', values, dims)
-  const feeds: Record<string, Tensor> = {
-    input_ids: int64(BigInt64Array.from(tokens, BigInt), [1, tokens.length]),
-    attention_mask: int64(new BigInt64Array(total).fill(1n), [1, total]),
-    num_logits_to_keep: int64(BigInt64Array.of(BigInt(logits)), []),
-  }
+  const feeds = toFeeds(ort, cache, tokens, logits)
   for (const [name, rows] of caches(cache)) feeds[`past_key_values.${name}`] = prefix(ort, rows, cache, shape)
   let results: Awaited<ReturnType<Session['run']>>
   try {
@@ -107,42 +100,6 @@ function keepNew(
     const from = (head * (length + count) + length) * headDim
     rows.set(present.subarray(from, from + count * headDim), (head * capacity + length) * headDim)
   }
-}
-
-async function importOrt(): Promise<Ort> {
-  try {
-    return await import('onnxruntime-web')
-  } catch (cause) {
-    throw new FacetError('unsupported', 'This needs onnxruntime-web; run: npm install onnxruntime-web', {
-      cause,
-    })
-  }
-}
-
-async function openSession(ort: Ort, graph: Uint8Array, data: Uint8Array): Promise<Session> {
-  try {
-    return await ort.InferenceSession.create(graph, {
-      executionProviders: ['wasm'],
-      graphOptimizationLevel: 'all',
-      logSeverityLevel: 3,
-      externalData: [{ path: DATA_FILE, data }],
-    })
-  } catch (cause) {
-    throw ortError(cause, 'invalid_model', `${GRAPH_FILE} could not be loaded`)
-  }
-}
-
-/** onnxruntime-web throws texts, and bare numbers when its WebAssembly runs out of memory. */
-function ortError(cause: unknown, code: 'internal' | 'invalid_model', what: string): FacetError {
-  const text = cause instanceof Error ? cause.message : String(cause)
-  if (/^\d+$/.test(text) || /out of memory|bad_alloc|allocat/i.test(text)) {
-    return new FacetError(
-      'out_of_memory',
-      `${what}: WebAssembly has no more memory than 4 GB; use a smaller model or fewer contextTokens.`,
-      { cause },
-    )
-  }
-  return new FacetError(code, `${what} by onnxruntime-web: ${text.replaceAll(/\s+/g, ' ')}`, { cause })
 }
 
 /**

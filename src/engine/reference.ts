@@ -42,7 +42,7 @@ export function createReference(
     name: 'reference',
     open: (capacity: number): KvCache => new HostKvCache(config, capacity),
     step: async (batch: readonly Slice[]): Promise<Float32Array[]> => {
-      const slices = checkedBatch(batch, config)
+      const slices = checkedBatch(batch, config, HostKvCache)
       const rows = slices.flatMap(({ cache, tokens }) =>
         tokens.map((token, i): Row => ({ cache, token, position: cache.length + i })),
       )

@@ -11,6 +11,7 @@ export async function serveEngine({ port, options }: WorkerStart, place: LoadPla
       ...options,
       ...place,
       onProgress: (progress) => tell({ type: 'progress', progress }),
+      onReplaced: ({ failure, graph }) => tell({ type: 'replaced', failure: toWireError(failure), graph }),
     })
     tell({ type: 'loaded' })
     serveBackend(port, engine)

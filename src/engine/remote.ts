@@ -11,14 +11,15 @@ export interface WorkerStart {
   readonly port: MessagePort
   /** Directory or address of the model. */
   readonly location: string
-  readonly options: Omit<LoadOptions, 'onProgress'>
+  readonly options: Omit<LoadOptions, 'onProgress' | 'onReplaced'>
 }
 
-/** What the worker says on its port while it loads. Nothing but calls and answers follow `loaded`. */
+/** What the worker says on its port. Calls and answers follow `loaded`, and `replaced` may come among them. */
 export type WorkerNews =
   | { readonly type: 'progress'; readonly progress: LoadProgress }
   | { readonly type: 'failed'; readonly error: WireError }
   | { readonly type: 'loaded' }
+  | { readonly type: 'replaced'; readonly failure: WireError; readonly graph: string }
 
 /** A worker of whatever kind the runtime has. */
 export interface StartedWorker {
@@ -41,7 +42,7 @@ export type WorkerStarter = (start: WorkerStart, lost: (error: FacetError) => vo
 export async function loadRemotely(
   starter: WorkerStarter,
   location: string,
-  { onProgress, ...options }: LoadOptions,
+  { onProgress, onReplaced, ...options }: LoadOptions,
 ): Promise<Engine> {
   const { port1: port, port2 } = new MessageChannel()
   const loaded = Promise.withResolvers<RemoteBackend>()
@@ -49,13 +50,12 @@ export async function loadRemotely(
   let backend: RemoteBackend | undefined
 
   const onNews = ({ data }: MessageEvent<WorkerNews>): void => {
-    if (data.type === 'progress') {
-      onProgress?.(data.progress)
-      return
+    if (data.type === 'progress') onProgress?.(data.progress)
+    else if (data.type === 'failed') loaded.reject(fromWireError(data.error))
+    else if (data.type === 'loaded') loaded.resolve(connectBackend(port))
+    else if (data.type === 'replaced') {
+      onReplaced?.({ failure: fromWireError(data.failure), graph: data.graph })
     }
-    port.removeEventListener('message', onNews)
-    if (data.type === 'failed') loaded.reject(fromWireError(data.error))
-    else loaded.resolve(connectBackend(port))
   }
   port.addEventListener('message', onNews)
   const worker = starter({ port: port2, location, options }, (error) => {

@@ -2,7 +2,7 @@
 import { abortedError, FacetError, toFacetError } from '../errors.ts'
 import type { BackendStats } from '../types.ts'
 import type { Choice, Chosen } from './choice.ts'
-import type { Graph, KvCache, Outcome, SampledSlice } from './graph.ts'
+import { type Graph, type KvCache, type Outcome, sampleOn } from './graph.ts'
 import { turn } from './turn.ts'
 
 /** What a sequence wants computed next. */
@@ -252,18 +252,11 @@ export class Scheduler {
         logits: piece.logits ?? 1,
         ...(piece.choice && { choice: piece.choice }),
       }))
-      const outcomes = await this.#compute(batch)
+      const outcomes = await sampleOn(this.#options.graph, batch)
       for (const [i, { sequence }] of chosen.entries()) if (!sequence.over) sequence.accept(outcomes[i]!)
     } catch (error) {
       for (const { sequence } of chosen) sequence.fail(toFacetError(error))
     }
-  }
-
-  /** Every row of logits that `step` is asked for has at least one position. */
-  #compute(batch: readonly SampledSlice[]): Promise<Outcome[]> {
-    const { graph } = this.#options
-    if (graph.sample) return graph.sample(batch)
-    return graph.step(batch.map(({ cache, tokens, logits = 1 }) => ({ cache, tokens, logits: logits || 1 })))
   }
 
   #queueFull(): FacetError {

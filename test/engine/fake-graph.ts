@@ -61,7 +61,7 @@ export function fakeGraph(
       return new HostKvCache(config, capacity)
     },
     async step(batch) {
-      const slices = checkedBatch(batch, config)
+      const slices = checkedBatch(batch, config, HostKvCache)
       steps.push(slices.map(({ tokens }) => tokens.length))
       await this.onStep(batch)
       return slices.map(({ cache, tokens, logits }) => {

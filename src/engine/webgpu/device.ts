@@ -7,27 +7,52 @@ export interface Gpu {
   /** As the driver says, for people. */
   readonly adapterName: string
   readonly subgroups: boolean
-  /** @throws FacetError unavailable once the device is lost, internal once it has refused something */
+  /** Kernels may compute in float16. */
+  readonly f16: boolean
+  /** Why the device is of no use any more: unavailable when it was lost, out_of_memory, internal when it refused something. */
+  readonly failure: FacetError | undefined
+  /** @throws FacetError the failure, once there is one */
   check(): void
-  /** `cause` as what the device's state makes of it. */
+  /** `cause` as what the device's state makes of it; from then on the device counts as failed. */
   toError(cause: unknown): FacetError
-  destroy(): void
+  /** Gives the device back; one that was brought along is only let go. */
+  release(): void
 }
 
-export interface GpuOptions {
+export interface AdapterOptions {
   /** Default: the runtime's own WebGPU, or the npm package `webgpu`. */
   readonly gpu?: GPU
   /** Use no optional feature and no more than WebGPU's guaranteed limits. */
   readonly plain?: boolean
+}
+
+export interface GpuOptions extends AdapterOptions {
+  /** A device that others use too. Its features and limits are taken as they are, and it outlives the graph. */
+  readonly device?: GPUDevice
   /** Ask for timestamps, to measure kernels with. */
   readonly timestamps?: boolean
 }
 
-/** Limits that are asked for as high as the adapter has them: they cost nothing. */
+/** What is known of an adapter before a device is asked for. */
+export interface FoundAdapter {
+  readonly adapter: GPUAdapter
+  readonly adapterName: string
+  /** Optional features that kernels have a use for, as far as the adapter has them. */
+  readonly features: readonly GPUFeatureName[]
+  /** As high as the adapter has them: they cost nothing. */
+  readonly limits: Readonly<Record<(typeof RAISED)[number], number>>
+}
+
 const RAISED = ['maxBufferSize', 'maxStorageBufferBindingSize'] as const
+/** What every adapter grants, by WebGPU's table of limits. */
+const GUARANTEED: FoundAdapter['limits'] = {
+  maxBufferSize: 256 * 1024 * 1024,
+  maxStorageBufferBindingSize: 128 * 1024 * 1024,
+}
+const FEATURES = ['subgroups', 'shader-f16'] as const satisfies readonly GPUFeatureName[]
 
 /** @throws FacetError unsupported when there is no WebGPU or no adapter */
-export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
+export async function findAdapter(options: AdapterOptions = {}): Promise<FoundAdapter> {
   const gpu = options.gpu ?? (await findGpu())
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' })
   if (!adapter) {
@@ -37,56 +62,95 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
       { field: 'graph' },
     )
   }
-  const { vendor, architecture, description } = adapter.info
-  const adapterName = description || [vendor, architecture].filter(Boolean).join(' ') || 'unknown adapter'
-  const subgroups = options.plain !== true && adapter.features.has('subgroups')
-  const features: GPUFeatureName[] = subgroups ? ['subgroups'] : []
-  if (options.timestamps && adapter.features.has('timestamp-query')) features.push('timestamp-query')
-  const requiredLimits = Object.fromEntries(
-    options.plain === true ? [] : RAISED.map((limit) => [limit, adapter.limits[limit]]),
-  )
-  let device: GPUDevice
-  try {
-    device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits })
-  } catch (cause) {
-    const message = `${adapterName} gives no WebGPU device: ${(cause as Error).message}; use --engine wasm.`
-    throw new FacetError('unsupported', message, { field: 'graph', cause })
+  const plain = options.plain === true
+  return {
+    adapter,
+    adapterName: nameOf(adapter.info),
+    features: plain ? [] : FEATURES.filter((feature) => adapter.features.has(feature)),
+    limits: plain
+      ? GUARANTEED
+      : {
+          maxBufferSize: adapter.limits.maxBufferSize,
+          maxStorageBufferBindingSize: adapter.limits.maxStorageBufferBindingSize,
+        },
   }
-  return watched(device, adapterName, subgroups)
 }
 
-function watched(device: GPUDevice, adapterName: string, subgroups: boolean): Gpu {
-  let failure: FacetError | undefined
-  let destroyed = false
-  void device.lost.then(({ message }) => {
-    if (destroyed) return
-    const why = message ? `: ${message.replaceAll(/\s+/g, ' ')}` : ''
-    failure = new FacetError('unavailable', `The graphics device was lost${why}; load the model again.`)
-  })
-  device.onuncapturederror = ({ error }) => {
-    const message = error.message.replaceAll(/\s+/g, ' ')
-    failure ??= new FacetError('internal', `${adapterName} refused what Facet asked of it: ${message}`, {
-      cause: error,
+/** @throws FacetError unsupported when there is no WebGPU, no adapter or no device */
+export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
+  if (options.device) return watched(options.device, nameOf(options.device.adapterInfo), true)
+  const { adapter, adapterName, features, limits } = await findAdapter(options)
+  const timed = options.timestamps === true && adapter.features.has('timestamp-query')
+  try {
+    const device = await adapter.requestDevice({
+      requiredFeatures: [...features, ...(timed ? (['timestamp-query'] as const) : [])],
+      requiredLimits: limits,
     })
+    return watched(device, adapterName, false)
+  } catch (cause) {
+    const message = `${adapterName} gives no WebGPU device: ${oneLine(cause)}; use --engine wasm.`
+    throw new FacetError('unsupported', message, { field: 'graph', cause })
   }
+}
+
+function watched(device: GPUDevice, adapterName: string, shared: boolean): Gpu {
+  let failure: FacetError | undefined
+  let released = false
+  void device.lost.then((lost) => {
+    if (released) return
+    const why = lost.message ? `: ${oneLine(lost)}` : ''
+    failure = new FacetError('unavailable', `The graphics device was lost${why}; try again.`)
+  })
+  const onError = ({ error }: GPUUncapturedErrorEvent): void => {
+    failure ??= refusal(adapterName, error)
+  }
+  device.addEventListener('uncapturederror', onError)
   return {
     device,
     adapterName,
-    subgroups,
+    subgroups: device.features.has('subgroups'),
+    f16: device.features.has('shader-f16'),
+    get failure() {
+      return failure
+    },
     check: () => {
       if (failure) throw failure
     },
     toError: (cause) => {
-      if (failure) return failure
-      if (cause instanceof FacetError) return cause
-      const message = cause instanceof Error ? cause.message : String(cause)
-      return new FacetError('unavailable', `${adapterName} could not finish a step: ${message}`, { cause })
+      failure ??=
+        cause instanceof FacetError
+          ? cause
+          : new FacetError('unavailable', `${adapterName} could not finish a step: ${oneLine(cause)}`, {
+              cause,
+            })
+      return failure
     },
-    destroy: () => {
-      destroyed = true
-      device.destroy()
+    release: () => {
+      released = true
+      device.removeEventListener('uncapturederror', onError)
+      if (!shared) device.destroy()
     },
   }
+}
+
+function refusal(adapterName: string, error: GPUError): FacetError {
+  // By name: the class is a global only where WebGPU is the runtime's own.
+  if (error.constructor.name === 'GPUOutOfMemoryError') {
+    const message = `${adapterName} has no graphics memory left: ${oneLine(error)}; lower contextTokens or slots, or use a smaller model.`
+    return new FacetError('out_of_memory', message, { cause: error })
+  }
+  return new FacetError('internal', `${adapterName} refused what Facet asked of it: ${oneLine(error)}`, {
+    cause: error,
+  })
+}
+
+function nameOf({ vendor, architecture, description }: GPUAdapterInfo): string {
+  return description || [vendor, architecture].filter(Boolean).join(' ') || 'unknown adapter'
+}
+
+function oneLine(cause: unknown): string {
+  const text = (cause as { message?: string }).message ?? String(cause)
+  return text.replaceAll(/\s+/g, ' ')
 }
 
 async function findGpu(): Promise<GPU> {

@@ -9,7 +9,7 @@ import { turn } from '../turn.ts'
 import type { Tuning } from './chain.ts'
 import { allocating, type GpuOptions, openGpu } from './device.ts'
 import { LOGIT_ROWS, writeJob } from './job.ts'
-import { allocate, loadWeights, writeAngles } from './memory.ts'
+import { allocate, free, type GpuMemory, loadWeights, writeAngles } from './memory.ts'
 import { checked, misuse, type Part, type Pass, passesOf } from './passes.ts'
 import { planGpu } from './plan.ts'
 import { type KernelTimes, profile } from './profile.ts'
@@ -39,12 +39,13 @@ export async function createWebGpuGraph(options: WebGpuOptions): Promise<WebGpuG
   const { model, sequences, contextTokens } = options
   const { config } = model
   const gpu = await openGpu(options)
+  let memory: GpuMemory | undefined
   try {
     const { maxStorageBufferBindingSize, maxBufferSize } = gpu.device.limits
     const allowed = Math.min(maxStorageBufferBindingSize, maxBufferSize)
     const bindingBytes = Math.min(allowed, options.bindingBytes ?? allowed)
     const plan = planGpu(config, model.manifest, { sequences, contextTokens, bindingBytes })
-    const memory = await allocating(gpu, plan.figures, () => allocate(gpu, config, plan))
+    memory = await allocating(gpu, plan.figures, () => allocate(gpu, config, plan))
     const tuning = { ...TUNING, ...options.tuning }
     const programs = await compilePrograms(
       gpu,
@@ -56,7 +57,8 @@ export async function createWebGpuGraph(options: WebGpuOptions): Promise<WebGpuG
     gpu.check()
     return new WebGpuGraph({ gpu, config, plan, memory, programs })
   } catch (error) {
-    gpu.destroy()
+    if (memory) free(memory)
+    gpu.release()
     throw error
   }
 }
@@ -84,6 +86,10 @@ export class WebGpuGraph implements Graph {
 
   get memoryBytes(): number {
     return this.#parts.memory.sizeBytes
+  }
+
+  get failure(): FacetError | undefined {
+    return this.#parts.gpu.failure
   }
 
   open(capacity: number): KvCache {
@@ -139,7 +145,8 @@ export class WebGpuGraph implements Graph {
     if (this.#closed) return
     this.#closed = true
     await this.#last
-    this.#parts.gpu.destroy()
+    free(this.#parts.memory)
+    this.#parts.gpu.release()
   }
 
   #check(): void {

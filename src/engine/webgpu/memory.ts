@@ -80,6 +80,16 @@ export function allocate({ device }: Gpu, config: GemmaConfig, plan: GpuPlan): G
   return { ...buffers, sizeBytes }
 }
 
+/** Gives every buffer back at once, rather than when the garbage collector finds it. */
+export function free(memory: GpuMemory): void {
+  const { matrices, norms, angles, keys, values, working, readback, page } = memory
+  for (const { span, codes, scales } of [...matrices.values()].flat()) {
+    for (const buffer of [span, codes, scales]) buffer.destroy()
+  }
+  const rest = [norms.values(), angles.values(), keys, values, Object.values(working), [readback, page]]
+  for (const buffers of rest) for (const buffer of buffers) buffer.destroy()
+}
+
 export function ropeKey({ ropeTheta, ropeFactor }: GemmaConfig['layers'][number]): string {
   return `${ropeTheta}/${ropeFactor}`
 }

@@ -46,6 +46,10 @@ export interface GpuPlan {
   /** Positions that one workgroup attends to when there are few tokens. */
   readonly split: number
   readonly contextTokens: number
+  readonly weightBytes: number
+  readonly cacheBytes: number
+  readonly workingBytes: number
+  /** All three. */
   readonly totalBytes: number
   /** `The model needs ...`: weights, KV cache, working space. */
   readonly figures: string
@@ -134,6 +138,9 @@ export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOp
     tableWords,
     split,
     contextTokens,
+    weightBytes,
+    cacheBytes,
+    workingBytes,
     totalBytes,
     figures,
   }

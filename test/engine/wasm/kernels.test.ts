@@ -2,17 +2,10 @@ import { describe, expect, it } from 'vitest'
 import { createReference } from '../../../src/engine/reference.ts'
 import { argmax } from '../../../src/engine/select.ts'
 import type { Build } from '../../../src/engine/wasm/kernels.ts'
+import { cosines, referenceParts } from '../agreement.ts'
 import type { FixtureGolden } from '../golden.ts'
 import { goldenPrompts, greedy, readJson } from '../golden.ts'
-import {
-  cosines,
-  FIXTURES,
-  logitsOf,
-  quantizedFixture,
-  referenceParts,
-  shippedModel,
-  wasmGraph,
-} from './models.ts'
+import { FIXTURES, logitsOf, quantizedFixture, shippedModel, wasmGraph } from './models.ts'
 import { cosinesUpToTies } from './rounding.ts'
 
 const BUILDS: readonly Build[] = ['threads', 'relaxed', 'simd']

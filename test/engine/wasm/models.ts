@@ -9,15 +9,13 @@ import { writeModel } from '../../../src/convert/model-directory.ts'
 import { disk } from '../../../src/convert/output.ts'
 import { openCheckpoint } from '../../../src/convert/safetensors.ts'
 import type { Graph, Slice } from '../../../src/engine/graph.ts'
-import { dataEntry, type OpenedModel, openWithoutData } from '../../../src/engine/model-file.ts'
+import { type OpenedModel, openWithoutData } from '../../../src/engine/model-file.ts'
 import { readEntry } from '../../../src/engine/model-files.ts'
 import { filesFromDirectory } from '../../../src/engine/node.ts'
-import { dequantizedWeights } from '../../../src/engine/tensors.ts'
 import { createWasmGraph, type WasmGraph, type WasmOptions } from '../../../src/engine/wasm/graph.ts'
 import { spawnNodeThread } from '../../../src/engine/wasm/threads-node.ts'
 import type { GemmaConfig } from '../../../src/gemma/config.ts'
 import { GRAPH_FILE } from '../../../src/gemma/manifest.ts'
-import type { Weights } from '../../../src/gemma/weights.ts'
 import { fixture, temporary } from '../../convert/checkpoints.ts'
 import { MODEL_DIRECTORY } from '../golden.ts'
 
@@ -53,26 +51,6 @@ export async function quantizedFixture(
 /** With its tokenizer. */
 export const shippedModel = (): Promise<OpenedModel> => openWithoutData(filesFromDirectory(MODEL_DIRECTORY))
 
-/** What createReference takes. */
-export interface ReferenceParts {
-  readonly config: GemmaConfig
-  readonly weights: Weights
-}
-
-/** The same quantized weights in float32. */
-export async function referenceParts(model: TestModel): Promise<ReferenceParts> {
-  const { files, manifest, config, graph, reading } = model
-  const data = await readEntry(files, dataEntry(model), reading)
-  const stored = dequantizedWeights({ manifest, config, graph, data })
-  const known = new Map<string, Float32Array>()
-  const tensor = (name: string): Float32Array => {
-    const values = known.get(name) ?? stored.tensor(name)
-    known.set(name, values)
-    return values
-  }
-  return { config, weights: { tensor } }
-}
-
 const open: Graph[] = []
 afterAll(() => Promise.all(open.splice(0).map((graph) => graph.dispose())))
 
@@ -99,17 +77,4 @@ export async function logitsOf(graph: Graph, tokens: readonly number[]): Promise
   const [logits] = await graph.step([{ cache, tokens, logits: tokens.length } satisfies Slice])
   cache.dispose()
   return logits!
-}
-
-/** Cosines between the rows of a and b, (rows, columns) each. */
-export function cosines(a: Float32Array, b: Float32Array, columns: number): number[] {
-  return Array.from({ length: a.length / columns }, (_, row) => {
-    let [ab, aa, bb] = [0, 0, 0]
-    for (let i = row * columns; i < (row + 1) * columns; i++) {
-      ab += a[i]! * b[i]!
-      aa += a[i]! * a[i]!
-      bb += b[i]! * b[i]!
-    }
-    return ab / Math.sqrt(aa * bb)
-  })
 }

@@ -1,6 +1,6 @@
 /** Compares quantizing kernels with the reference although both round, and float32 sums differ in last bits. */
 import { createReference, type ReferenceOptions } from '../../../src/engine/reference.ts'
-import { cosines, type ReferenceParts } from './models.ts'
+import { cosines, type ReferenceParts } from '../agreement.ts'
 
 /** Codes this close to half way may be rounded either way: float32 sums, times 127, are no better. */
 const TIE = 5e-4

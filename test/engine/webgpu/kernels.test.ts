@@ -1,16 +1,10 @@
 import { afterAll, describe, expect, it } from 'vitest'
-import type { Graph, KvCache } from '../../../src/engine/graph.ts'
+import type { Graph } from '../../../src/engine/graph.ts'
 import { createReference } from '../../../src/engine/reference.ts'
 import { createWebGpuGraph, type WebGpuOptions } from '../../../src/engine/webgpu/graph.ts'
+import { agreement, mixedSteps, referenceParts } from '../agreement.ts'
 import { goldenPrompts, greedy } from '../golden.ts'
-import {
-  cosines,
-  FIXTURES,
-  quantizedFixture,
-  referenceParts,
-  shippedModel,
-  type TestModel,
-} from '../wasm/models.ts'
+import { FIXTURES, quantizedFixture, shippedModel, type TestModel } from '../wasm/models.ts'
 
 /** Software compiles the kernels in seconds, not milliseconds. */
 const SLOW = { timeout: 300_000 }
@@ -30,37 +24,6 @@ async function gpuGraph(model: TestModel, options: Partial<WebGpuOptions> = {}):
   return graph
 }
 
-/** Ids that start with bos and do not repeat soon. */
-const idsBelow = (vocab: number, count: number): number[] =>
-  Array.from({ length: count }, (_, i) => (i === 0 ? 2 : (7919 * i + 13 * i * i) % vocab))
-
-const least = (values: readonly number[]): number => Math.min(...values)
-
-/** The same steps on both; every row of logits compared. */
-async function agreement(
-  graph: Graph,
-  reference: Graph,
-  steps: readonly (readonly number[][])[],
-): Promise<number> {
-  const caches = new Map<number, [KvCache, KvCache]>()
-  const all: number[] = []
-  for (const step of steps) {
-    const slices = step.map((tokens, i) => {
-      const pair = caches.get(i) ?? [graph.open(128), reference.open(128)]
-      caches.set(i, pair)
-      return { pair, tokens, logits: tokens.length }
-    })
-    const [ours, exact] = await Promise.all(
-      [graph, reference].map((each, side) =>
-        each.step(slices.map(({ pair, tokens, logits }) => ({ cache: pair[side]!, tokens, logits }))),
-      ),
-    )
-    for (const [i, rows] of ours!.entries()) all.push(...cosines(rows, exact![i]!, graph.config.vocabSize))
-  }
-  for (const pair of caches.values()) for (const cache of pair) cache.dispose()
-  return least(all)
-}
-
 // Together: multi-query and multi-head attention, windows, both soft-caps, post-norms, norms of queries and
 // keys, two rotary bases; 90 positions: two chunks of attention and two splits.
 describe.each([
@@ -74,13 +37,7 @@ describe.each([
     const model = await quantizedFixture(name, quant)
     const { config, weights } = await referenceParts(model)
     const graph = await gpuGraph(model, options)
-    const tokens = idsBelow(config.vocabSize, 90)
-    const found = await agreement(graph, createReference(config, weights), [
-      [tokens.slice(0, 85), tokens.slice(20, 40)],
-      [[7]],
-      [[8], [9], [10]],
-      [[11], tokens.slice(3, 6)],
-    ])
+    const found = await agreement(graph, createReference(config, weights), mixedSteps(config.vocabSize))
     expect(found).toBeGreaterThan(0.9999)
   })
 })
