@@ -2,5 +2,5 @@
 
 /** `new URL('./worker.ts', import.meta.url)` becomes `new URL('./worker.js', import.meta.url)`. */
 export function toBuiltWorkerUrls(source: string): string {
-  return source.replaceAll(/(new URL\((["'])\.[^"']*)\.ts(\2, import\.meta\.url\))/g, '$1.js$3')
+  return source.replaceAll(/(new URL\((["'])\.[^"']*)\.ts(\2,\s*import\.meta\.url\))/g, '$1.js$3')
 }

@@ -67,7 +67,11 @@ async function run(directory: string, options: Options): Promise<void> {
   const { port, host, engine: graph, context, slots, threads, kv } = options
   const manifest = await manifestOf(directory)
   const loading = new Loading(manifest.id)
-  const app = createEdge({ backends: [loading], ready: () => loading.readiness })
+  const app = createEdge({
+    backends: [loading],
+    ready: () => loading.readiness,
+    files: filesFromDirectory(directory),
+  })
   const server = await serve({ app, port, hostname: host })
   const stopped = onStop(server)
   const progress = progressLine(manifest.id)

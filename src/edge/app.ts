@@ -19,13 +19,14 @@ import { assertReady, type ReadyCheck, toReadyResponse } from './health.ts'
 import { type KeySource, refuseKeysInQuery, requireKey } from './keys.ts'
 import { assertChoices, DEFAULT_BODY_BYTES, type SizeLimits, withSizeLimits } from './limits.ts'
 import type { Log } from './log.ts'
+import { type ModelFiles, toModelFile } from './model-file.ts'
 import { findBackend, toModel, toModelList } from './models.ts'
 import { observe } from './observe.ts'
 import { allowOrigins, guardOrigin, type OriginOptions } from './origin.ts'
-import { html, scriptHash, styleHash } from './page/bundle.gen.ts'
+import { toPageFile } from './page-file.ts'
 import { Queue, type QueueOptions, queued } from './queue.ts'
 import { limitRates, type RateOptions } from './rates.ts'
-import { pageHeaders, secureHeaders } from './secure-headers.ts'
+import { secureHeaders } from './secure-headers.ts'
 import { traced } from './tracing.ts'
 
 export { Drain } from './drain.ts'
@@ -55,8 +56,13 @@ export interface EdgeOptions {
   readonly origin?: OriginOptions
   /** Start it to end well: see Drain. */
   readonly drain?: Drain
-  /** Serve the chat page at `/`. Default true. */
+  /** Serve the playground at `/`. Default true. */
   readonly page?: boolean
+  /**
+   * The model's directory, for pages of this origin that compute themselves: served at `/model/`. Whoever may
+   * ask the server can then copy the model. Default: not served.
+   */
+  readonly files?: ModelFiles
   /** Told of every request when it is over. Default: nobody. */
   readonly log?: Log
   /** Whether logs and spans may hold what was asked and answered. Default false. */
@@ -76,6 +82,7 @@ export function createEdge(options: EdgeOptions): Hono {
     origin = {},
     drain = new Drain(),
     page = true,
+    files,
     logPrompts = false,
   } = options
   const { report = (error) => console.error(error), now = () => performance.now() } = options
@@ -100,7 +107,7 @@ export function createEdge(options: EdgeOptions): Hono {
   app.use(secureHeaders(origin.origins !== undefined))
   if (origin.origins !== undefined) app.use(allowOrigins(origin))
   app.use(guardOrigin(origin), refuseKeysInQuery())
-  for (const path of ['/v1/*', '/metrics', '/stats']) if (keys) app.use(path, requireKey(keys))
+  for (const path of ['/v1/*', '/model/*', '/metrics', '/stats']) if (keys) app.use(path, requireKey(keys))
   app.post('/v1/*', admitTo(drain))
   if (rates) app.post('/v1/*', limitRates(rates, report))
 
@@ -125,9 +132,9 @@ export function createEdge(options: EdgeOptions): Hono {
   }
   const get = (
     path: string,
-    handle: (parameters: Record<string, string>) => Response | Promise<Response>,
+    handle: (parameters: Record<string, string>, request: Request) => Response | Promise<Response>,
   ): void => {
-    app.get(path, (c) => handle(c.req.param()))
+    app.get(path, ({ req }) => handle(req.param(), req.raw))
     allow(path, 'GET, HEAD')
   }
   const allow = (path: string, methods: string): void => {
@@ -155,9 +162,12 @@ export function createEdge(options: EdgeOptions): Hono {
   })
   get('/stats', async () => Response.json(await figures.json()))
   if (page) {
-    const headers = pageHeaders({ script: scriptHash, style: styleHash })
-    get('/', () => new Response(html, { headers }))
+    get('/', (_, request) => toPageFile('index.html', request))
+    // Engines fetch without a key.
+    get('/page/config.json', () => Response.json({ model: files && !keys ? 'model/' : null }))
+    get('/page/:name', ({ name }, request) => toPageFile(name!, request))
   }
+  if (files) get('/model/:path{.+}', ({ path }, request) => toModelFile(files, path!, request))
 
   app.all('*', ({ req }) => {
     throw new FacetError(

@@ -16,25 +16,3 @@ export function secureHeaders(shared: boolean): MiddlewareHandler<EdgeEnv> {
     for (const [name, value] of always) if (!headers.has(name)) headers.set(name, value)
   }
 }
-
-/**
- * For an HTML page with inline script and style: nothing is loaded from anywhere else, nobody frames it, and
- * it is isolated from other origins, without which browsers have no shared memory and so no threads.
- *
- * @param hashes of the script and the style, as CSP writes them
- */
-export function pageHeaders(hashes: {
-  readonly script: string
-  readonly style: string
-}): Record<string, string> {
-  return {
-    'content-type': 'text/html; charset=utf-8',
-    'content-security-policy':
-      `default-src 'none'; connect-src 'self'; img-src data:; worker-src 'self'; ` +
-      `script-src '${hashes.script}' 'self' 'wasm-unsafe-eval'; style-src '${hashes.style}'; ` +
-      `base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
-    'cross-origin-opener-policy': 'same-origin',
-    'cross-origin-embedder-policy': 'require-corp',
-    'cache-control': 'no-cache',
-  }
-}

@@ -1,12 +1,12 @@
 import { fileURLToPath } from 'node:url'
 import type { BrowserContextOptions, Locator, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { createEdge, type EdgeOptions } from '../../src/edge/app.ts'
-import { type Served, serve } from '../../src/edge/entry/node.ts'
+import type { EdgeOptions } from '../../src/edge/app.ts'
 import { loadEngine } from '../../src/engine/node.ts'
 import { FacetError } from '../../src/errors.ts'
-import { FakeBackend, type FakeOptions, gate } from '../edge/fake-backend.ts'
+import { type FakeOptions, gate } from '../edge/fake-backend.ts'
 import { type OpenBrowser, openBrowser } from './chromium.ts'
+import { answers, facts, type OpenPage, openPage } from './open-page.ts'
 
 let chromium: OpenBrowser
 const closers: (() => Promise<unknown>)[] = []
@@ -19,45 +19,15 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()
 })
 
-interface OpenPage {
-  readonly page: Page
-  readonly backend: FakeBackend
-  readonly question: Locator
-  /** Everything the page asked the network for, and whatever it complained about. */
-  readonly requests: string[]
-  readonly complaints: string[]
-  ask(text: string): Promise<void>
-}
-
 async function open(
   fake: FakeOptions = {},
   context: BrowserContextOptions = {},
   edge: Partial<EdgeOptions> = {},
 ): Promise<OpenPage> {
-  const backend = new FakeBackend(fake)
-  const served: Served = await serve({ app: createEdge({ backends: [backend], ...edge }), port: 0 })
-  closers.push(() => served.close(0))
-  const tab = await chromium.browser.newContext(context)
-  closers.push(() => tab.close())
-  const page = await tab.newPage()
-  page.setDefaultTimeout(15_000)
-  const requests: string[] = []
-  const complaints: string[] = []
-  page.on('request', (request) => requests.push(request.url().replace(served.url, '')))
-  page.on('pageerror', (error) => complaints.push(String(error)))
-  page.on('console', (message) => complaints.push(message.text()))
-  await page.goto(served.url)
-  const question = page.getByLabel('Your question')
-  const ask = async (text: string): Promise<void> => {
-    await question.fill(text)
-    await page.locator('#send:enabled').waitFor()
-    await question.press('Enter')
-  }
-  return { page, backend, question, requests, complaints, ask }
+  const opened = await openPage(chromium.browser, { fake, context, edge })
+  closers.push(opened.close)
+  return opened
 }
-
-const answers = (page: Page): Locator => page.locator('.answer')
-const facts = (page: Page): Locator => page.locator('.facts:not([hidden])')
 
 describe('the page', () => {
   it('streams an answer, then says how long it was and how fast it came', async () => {
@@ -80,7 +50,16 @@ describe('the page', () => {
       temperature: 0,
     })
     expect(complaints).toEqual([])
-    expect(requests).toEqual(['/', '/v1/models', '/readyz', '/v1/chat/completions'])
+    // What several scripts share is in chunks; of the engine, many times the page's size, there is nothing.
+    expect(requests.filter((path) => !path.startsWith('/page/chunk')).sort()).toEqual([
+      '/',
+      '/page/config.json',
+      '/page/main.js',
+      '/page/page.css',
+      '/readyz',
+      '/v1/chat/completions',
+      '/v1/models',
+    ])
   })
 
   it('stops the backend on the stop button and on Escape, and keeps what was said', async () => {
@@ -188,7 +167,7 @@ describe('the page', () => {
       { permissions: ['clipboard-read', 'clipboard-write'] },
     )
     await ask('how?')
-    await page.getByRole('button', { name: 'Copy' }).click()
+    await page.getByRole('button', { name: 'Copy', exact: true }).click()
     await page.getByRole('button', { name: 'Copied' }).waitFor()
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe("find . -name '*.txt'")
   })

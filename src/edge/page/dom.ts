@@ -1,7 +1,7 @@
-/** The page's elements by name. */
+/** The page's elements: by name, from templates, and made. */
 
 /** The element of that id; the page is built with it. */
-export function element<T extends HTMLElement>(id: string, type: abstract new () => T): T {
+export function element<T extends Element>(id: string, type: abstract new () => T): T {
   const found = document.getElementById(id)
   if (found instanceof type) return found
   throw new TypeError(`The page has no ${type.name} #${id}.`)
@@ -13,6 +13,23 @@ export function copyOf(templateId: string): HTMLElement {
 }
 
 /** The element below `parent` that a template put there. */
-export function inside(parent: HTMLElement, selector: string): HTMLElement {
-  return parent.querySelector<HTMLElement>(selector)!
+export function inside<T extends Element = HTMLElement>(parent: Element, selector: string): T {
+  return parent.querySelector<T>(selector)!
+}
+
+/** A new element with text; text cannot be markup. */
+export function make<Name extends keyof HTMLElementTagNameMap>(
+  name: Name,
+  text: string = '',
+  className: string = '',
+): HTMLElementTagNameMap[Name] {
+  const made = document.createElement(name)
+  if (text !== '') made.textContent = text
+  if (className !== '') made.className = className
+  return made
+}
+
+/** The chosen one of the radio buttons of that name. */
+export function chosen(form: ParentNode, name: string): string {
+  return form.querySelector<HTMLInputElement>(`input[name="${name}"]:checked`)!.value
 }

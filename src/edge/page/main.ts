@@ -1,178 +1,201 @@
-/** The page at `/`: a chat through the project's own client. Holds the state and wires the events. */
-import { createClient, FacetError, type Message, type Usage } from '../../index.ts'
-import { aboutOf, titleOf } from './about.ts'
+/** The playground at `/`: chats through the project's own client and engine. Holds the state and wires the events. */
+import type { FacetError, ModelSpec } from '../../index.ts'
+import { ask } from './ask.ts'
+import { CodeView } from './code-view.ts'
+import { Connection } from './connection.ts'
+import { Conversation, type Exchange } from './conversation.ts'
 import { element } from './dom.ts'
-import { factsOf } from './facts.ts'
-import { type Remedy, Turn } from './transcript.ts'
-
-const base = new URL('.', location.origin + location.pathname)
-const api = new URL('v1', base)
-const client = createClient({ baseURL: api.href, name: 'The server' })
+import { watchExport } from './download.ts'
+import { Live } from './live.ts'
+import { openSheet, watchPanel } from './panel.ts'
+import { parametersOf, settingsProblem, systemPrompt, watchParameters } from './parameters.ts'
+import { Places } from './places.ts'
+import { OwnTotals } from './readings.ts'
+import { api, modelFiles, Server } from './server.ts'
+import { type Remedy, Turn } from './turn.ts'
+import { introduce } from './welcome.ts'
 
 const question = element('question', HTMLTextAreaElement)
 const send = element('send', HTMLButtonElement)
 const stop = element('stop', HTMLButtonElement)
 const newChat = element('new-chat', HTMLButtonElement)
 const state = element('state', HTMLElement)
-const temperature = element('temperature', HTMLInputElement)
-const maxTokens = element('max-tokens', HTMLInputElement)
 const announcer = element('announcer', HTMLElement)
 
-/** How often a server that is not ready is asked again. */
-const POLL_MS = 1500
+const conversation = new Conversation()
+const turns = new Map<Exchange, Turn>()
+const server = new Server()
+const connection = new Connection(server, refresh)
+const places = new Places(server, refresh)
+const totals = new OwnTotals()
+const code = new CodeView(() => {
+  const local = places.name !== 'server' && { graph: places.name, location: modelFiles.href }
+  return {
+    baseURL: api.href,
+    request: { ...parameters(), messages: messagesOnScreen() },
+    keyed: server.keyed,
+    ...(local && { local }),
+  }
+})
+const live = new Live(() => (places.name === 'server' ? server.figures() : engineFigures()))
 
-let history: Message[] = []
-let started = false
-let ready = false
 let running: AbortController | undefined
+let tokensShown = false
+let introduced: ModelSpec | undefined
+
+/** Why nothing can be asked just now; undefined when it can. */
+function obstacle(): string | undefined {
+  if (places.name === 'server' && connection.message !== undefined) return connection.message
+  if (!places.backend) return 'Load the model in the settings to ask it in this page.'
+  return settingsProblem()
+}
 
 function refresh(): void {
   const busy = running !== undefined
+  const problem = obstacle()
   send.hidden = busy
   stop.hidden = !busy
-  send.disabled = !ready || question.value.trim() === ''
+  send.disabled = problem !== undefined || question.value.trim() === ''
+  const started = conversation.exchanges.length > 0
   newChat.hidden = !started
+  element('export', HTMLElement).hidden = !started
   element('welcome', HTMLElement).hidden = started
+  state.hidden = problem === undefined
+  if (state.textContent !== problem) state.textContent = problem ?? ''
   question.style.height = 'auto'
   question.style.height = `${question.scrollHeight}px`
+  const { model } = connection
+  if (model && model !== introduced) introduce(model, submit)
+  introduced = model
+  void code.update()
 }
 
-async function ask(content: string): Promise<void> {
+function parameters(): Exchange['parameters'] {
+  const model = places.name === 'server' ? connection.model : undefined
+  return { ...(model && { model: model.id }), ...parametersOf() }
+}
+
+/** What would be sent now; with nothing to send, what was sent last. */
+function messagesOnScreen(): ReturnType<Conversation['messages']> {
+  const draft = question.value.trim()
+  const last = conversation.exchanges.at(-1)
+  if (draft !== '' || !last) return conversation.messages(systemPrompt(), draft || question.placeholder)
+  return conversation.messages(systemPrompt(), last.question, conversation.exchanges.length - 1)
+}
+
+async function start(content: string): Promise<void> {
+  const { backend } = places
+  if (!backend) return
   const control = new AbortController()
-  const asked: Message[] = [...history, { role: 'user', content }]
-  const turn = new Turn(content)
+  const local = places.engine !== undefined
+  const exchange: Exchange = {
+    question: content,
+    parameters: parameters(),
+    place: places.label,
+    model: (places.engine?.model ?? connection.model)?.id ?? 'model',
+    answer: '',
+    tokens: [],
+    outcome: 'running',
+    times: { sentMs: performance.now() },
+  }
+  const messages = conversation.messages(systemPrompt(), content)
+  conversation.exchanges.push(exchange)
+  const turn = new Turn(exchange, {
+    again: (changed) => again(exchange, changed),
+    tokensShown: () => tokensShown,
+    showTokens,
+  })
+  turns.set(exchange, turn)
   running = control
-  started = true
-  refresh()
   announcer.textContent = 'Answering.'
-  const sentMs = performance.now()
-  let firstMs: number | undefined
-  let said = ''
-  let usage: Usage | undefined
-  const close = (ending: string): void => {
-    const doneMs = performance.now()
-    turn.finish(factsOf({ sentMs, firstMs, doneMs, tokens: usage?.completionTokens ?? 0, ending }))
-    // A stopped answer belongs to the conversation as far as it came.
-    if (running === control && said !== '') history = [...asked, { role: 'assistant', content: said }]
-    announcer.textContent = said || ending
-  }
-  try {
-    let ending = ''
-    const onUsage = (spent: Usage): void => {
-      usage = spent
-    }
-    const request = { messages: asked, ...settings() }
-    for await (const event of client.chat(request, { signal: control.signal, onUsage })) {
-      if (event.type === 'text') {
-        firstMs ??= performance.now()
-        said += event.text
-        turn.say(said)
-      }
-      if (event.type === 'finish' && event.reason === 'length') ending = 'cut at the token limit'
-    }
-    close(said === '' ? 'The model had nothing to say.' : ending)
-  } catch (error) {
-    if (control.signal.aborted) close('stopped')
-    else turn.fail(messageOf(error), remedyFor(error, content, turn))
-  }
-  // A new chat may have begun meanwhile.
-  if (running === control) running = undefined
   refresh()
+  try {
+    const onChange = (): void => turn.update()
+    const error = await ask(backend, exchange, { messages, signal: control.signal, onChange })
+    if (local) totals.add(exchange)
+    if (error) turn.offer(remedyFor(error, exchange))
+    else announcer.textContent = exchange.answer || 'The model had nothing to say.'
+  } finally {
+    // A new chat may have begun meanwhile.
+    if (running === control) running = undefined
+    refresh()
+  }
 }
 
-function settings(): { temperature: number; maxTokens?: number } {
-  const limit = maxTokens.validity.valid ? maxTokens.valueAsNumber : Number.NaN
-  return { temperature: temperature.valueAsNumber, ...(!Number.isNaN(limit) && { maxTokens: limit }) }
+/** Forgets an exchange and what follows it, and asks anew. */
+function again(exchange: Exchange, changed: string): void {
+  if (obstacle() !== undefined) return
+  running?.abort()
+  const kept = new Set(conversation.exchanges.slice(0, conversation.exchanges.indexOf(exchange)))
+  conversation.truncate(exchange)
+  for (const [each, turn] of turns) {
+    if (kept.has(each)) continue
+    turn.remove()
+    turns.delete(each)
+  }
+  question.focus()
+  void start(changed)
 }
 
-function messageOf(error: unknown): string {
-  if (!(error instanceof FacetError)) throw error
-  const wait =
-    error.retryAfterMs === undefined ? '' : ` Try again in ${Math.ceil(error.retryAfterMs / 1000)} s.`
-  return error.message + wait
-}
-
-function remedyFor(error: unknown, content: string, turn: Turn): Remedy {
-  if (error instanceof FacetError && error.code === 'context_length_exceeded' && history.length) {
+function remedyFor(error: FacetError, exchange: Exchange): Remedy {
+  if (error.code === 'context_length_exceeded' && conversation.exchanges.length > 1) {
     const act = (): void => {
       reset()
-      question.value = content
+      question.value = exchange.question
       refresh()
     }
     return { label: 'Start a new chat', act }
   }
-  const again = (): void => {
-    if (running) return
-    turn.remove()
-    void ask(content)
+  if (error.code === 'unauthorized') return { label: 'Enter a key', act: () => void askForKey() }
+  const act = (): void => {
+    if (running || obstacle() !== undefined) return
+    // What came after it stays.
+    conversation.remove(exchange)
+    turns.get(exchange)?.remove()
+    turns.delete(exchange)
+    question.focus()
+    void start(exchange.question)
   }
-  return { label: 'Try again', act: again }
+  return { label: 'Try again', act }
 }
 
-function submit(): void {
-  const content = question.value.trim()
-  if (content === '' || running || !ready) return
-  question.value = ''
-  void ask(content)
+async function askForKey(): Promise<void> {
+  await connection.connect()
+  openSheet('show-settings')
+}
+
+function showTokens(shown: boolean): void {
+  tokensShown = shown
+  for (const turn of turns.values()) turn.draw()
+}
+
+function engineFigures(): ReturnType<Server['figures']> {
+  const { engine, label } = places
+  const last = conversation.exchanges.at(-1)
+  const said = running && last ? last.tokens.length : 0
+  return {
+    name: label,
+    read: async () =>
+      engine
+        ? totals.reading((await engine.stats?.()) ?? {}, said, performance.now())
+        : 'Load the model in the settings; then its figures are drawn here.',
+  }
+}
+
+function submit(content: string = question.value.trim()): void {
+  if (content === '' || running || obstacle() !== undefined) return
+  if (content === question.value.trim()) question.value = ''
+  void start(content)
 }
 
 function reset(): void {
   running?.abort()
   running = undefined
-  history = []
-  started = false
-  element('turns', HTMLOListElement).replaceChildren()
+  conversation.clear()
+  for (const turn of turns.values()) turn.remove()
+  turns.clear()
   refresh()
   question.focus()
-}
-
-/** Waits until the server has a model that is ready, and says meanwhile what it waits for. */
-async function connect(): Promise<void> {
-  const shown = await waiting()
-  state.hidden = shown === undefined
-  state.textContent = shown ?? ''
-  ready = shown === undefined
-  refresh()
-  if (!ready) setTimeout(connect, POLL_MS)
-}
-
-async function waiting(): Promise<string | undefined> {
-  try {
-    const [model] = await client.models({ timeouts: { totalMs: 10_000 } })
-    if (!model) return 'The server has no model to ask yet.'
-    introduce(model)
-    const answer = await fetch(new URL('readyz', base))
-    if (answer.status !== 503) return undefined
-    const { error, progress } = await answer.json()
-    const share = typeof progress === 'number' ? ` (${Math.round(progress * 100)}%)` : ''
-    return `${error.message}${share}`
-  } catch {
-    // Whatever it is, the remedy is the same: the server has to come up.
-    return 'The server does not answer; trying again …'
-  }
-}
-
-function introduce(model: Parameters<typeof aboutOf>[0]): void {
-  const about = aboutOf(model)
-  const title = element('model', HTMLElement)
-  title.textContent = titleOf(model)
-  title.title = about.description
-  element('heading', HTMLElement).textContent = about.heading
-  element('about', HTMLElement).textContent = about.description
-  question.placeholder = about.placeholder
-  element('examples', HTMLUListElement).replaceChildren(
-    ...about.examples.map((example) => {
-      const item = document.createElement('li')
-      const button = document.createElement('button')
-      button.type = 'button'
-      button.textContent = example
-      button.addEventListener('click', () => {
-        if (ready && !running) void ask(example)
-      })
-      item.append(button)
-      return item
-    }),
-  )
 }
 
 element('composer', HTMLFormElement).addEventListener('submit', (event) => {
@@ -187,26 +210,29 @@ question.addEventListener('keydown', (event) => {
   submit()
 })
 document.addEventListener('keydown', (event) => {
-  // With the settings open, Escape closes them.
-  const settingsOpen = element('settings', HTMLFormElement).matches(':popover-open')
-  if (event.key === 'Escape' && !settingsOpen) running?.abort()
+  // An open menu is closed by Escape, and nothing else.
+  const menuOpen = element('export-menu', HTMLElement).matches(':popover-open')
+  if (event.key === 'Escape' && !menuOpen) running?.abort()
 })
 stop.addEventListener('click', () => {
   running?.abort()
   question.focus()
 })
 newChat.addEventListener('click', reset)
-element('settings', HTMLFormElement).addEventListener('submit', (event) => event.preventDefault())
-temperature.addEventListener('input', () => {
-  element('temperature-value', HTMLOutputElement).value = temperature.value
-})
 // Safari lays the keyboard over the page instead of resizing it.
 visualViewport?.addEventListener('resize', () => {
   document.body.style.setProperty('--height', `${visualViewport!.height}px`)
 })
 
+watchParameters(refresh)
+watchExport(conversation)
+watchPanel((open) => {
+  code.show(open === 'show-code')
+  live.show(open === 'show-live')
+})
 element('api', HTMLElement).textContent = api.href
 // On a touch screen the keyboard would cover the page before anything is read.
 if (matchMedia('(pointer: fine)').matches) question.focus()
 refresh()
-void connect()
+void connection.connect()
+void places.look()

@@ -1,0 +1,117 @@
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import type { Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { FacetError } from '../../src/errors.ts'
+import { type OpenBrowser, openBrowser } from './chromium.ts'
+import { facts, type OpenOptions, type OpenPage, openPage } from './open-page.ts'
+
+let chromium: OpenBrowser
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+const closers: (() => Promise<unknown>)[] = []
+
+beforeAll(async () => {
+  chromium = await openBrowser()
+})
+afterAll(() => chromium?.close())
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+async function open(options: OpenOptions): Promise<OpenPage> {
+  const opened = await openPage(chromium.browser, options)
+  closers.push(opened.close)
+  await opened.page.getByRole('button', { name: 'Explain' }).waitFor()
+  await opened.page.evaluate(axe) // by the debugger, past the page's policy
+  return opened
+}
+
+interface Violation {
+  readonly id: string
+  readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[]
+}
+
+/** What axe finds against WCAG 2.2 A and AA, and its own best practices. */
+async function violations(page: Page): Promise<string[]> {
+  const found = await page.evaluate(async () => {
+    const { axe } = globalThis as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } }
+    return (await axe.run()).violations
+  })
+  return found.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`),
+  )
+}
+
+it('finds a fault where there is one', async () => {
+  const { page } = await open({})
+  await page.evaluate(() => document.querySelector('footer')!.append(document.createElement('button')))
+  expect((await violations(page)).join()).toMatch(/button-name/)
+})
+
+const breaks = (step: number, { messages }: { messages?: readonly unknown[] }): void => {
+  if (step === 2 && messages!.length > 1) throw new FacetError('stream_interrupted', 'It broke.')
+}
+
+describe.each(['light', 'dark'] as const)('the page in %s, to axe', (colorScheme) => {
+  it.each([
+    ['a wide screen', { width: 1440, height: 900 }],
+    ['a phone', { width: 360, height: 740 }],
+  ])('has no fault on %s, whatever is open', async (_, viewport) => {
+    const { page, ask } = await open({
+      fake: { pieces: ['Say `this`,', ' or\n`that`', ' instead'], before: breaks },
+      context: { colorScheme, viewport },
+    })
+    const faults: Record<string, string[]> = { welcome: await violations(page) }
+    await ask('one')
+    await facts(page).waitFor()
+    await ask('two')
+    await page.getByRole('alert').waitFor()
+    faults.conversation = await violations(page)
+    await page.getByRole('button', { name: 'Token probabilities' }).first().click()
+    await page.getByRole('option').first().focus()
+    faults.tokens = await violations(page)
+    await page.getByRole('button', { name: 'Edit the question' }).first().click()
+    faults.editor = await violations(page)
+    await page.getByRole('button', { name: 'Export' }).click()
+    faults.menu = await violations(page)
+    await page.keyboard.press('Escape')
+    for (const sheet of ['Settings', 'Code', 'Live figures']) {
+      await page.locator('header').getByRole('button', { name: sheet }).click()
+      if (sheet === 'Settings') await page.getByRole('radio', { name: 'Schema' }).check()
+      faults[sheet] = await violations(page)
+      await page.getByRole('button', { name: 'Close' }).click()
+    }
+    expect(faults).toEqual(Object.fromEntries(Object.keys(faults).map((state) => [state, []])))
+  })
+})
+
+describe('the page without a mouse', () => {
+  it('opens a sheet, goes into it, and comes back to the button on Escape', async () => {
+    const { page } = await open({})
+    for (const viewport of [
+      { width: 1440, height: 900 },
+      { width: 360, height: 740 },
+    ]) {
+      await page.setViewportSize(viewport)
+      await page.locator('#show-settings').focus()
+      await page.keyboard.press('Enter')
+      expect(await page.evaluate(() => document.activeElement!.textContent)).toBe('Settings')
+      await page.keyboard.press('Tab')
+      await page.keyboard.press('Tab')
+      expect(await page.evaluate(() => document.activeElement!.closest('#panel') !== null)).toBe(true)
+      await page.keyboard.press('Escape')
+      expect(await page.evaluate(() => document.activeElement!.id)).toBe('show-settings')
+    }
+  })
+
+  it('does not move for those who want no motion', async () => {
+    const { page, ask } = await open({
+      fake: { before: () => new Promise<void>(() => {}) },
+      context: { reducedMotion: 'reduce' },
+    })
+    await ask('one')
+    await page.locator('.turn.busy').waitFor()
+    const moving = await page.evaluate(() => document.getAnimations().length)
+    expect(moving).toBe(0)
+  })
+})
