@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'request_too_large'
   | 'rate_limited'
   | 'queue_full'
+  | 'budget_exceeded'
   | 'aborted'
   | 'internal'
   | 'unsupported'
@@ -46,8 +47,10 @@ const TABLE: Readonly<Record<ErrorCode, ErrorKind>> = {
   request_too_large: { status: 413, retry: 'never' },
   rate_limited: { status: 429, retry: 'same' },
   queue_full: { status: 429, retry: 'elsewhere' },
+  /** The caller's own limit on money or tokens; a backend that costs less may still be allowed. */
+  budget_exceeded: { status: 429, retry: 'elsewhere' },
   aborted: { status: 499, retry: 'never' },
-  internal: { status: 500, retry: 'elsewhere' },
+  internal: { status: 500, retry: 'same' },
   unsupported: { status: 501, retry: 'elsewhere' },
   connection_failed: { status: 502, retry: 'elsewhere' },
   bad_response: { status: 502, retry: 'elsewhere' },
@@ -67,14 +70,16 @@ const TABLE: Readonly<Record<ErrorCode, ErrorKind>> = {
 
 export interface FacetErrorOptions {
   /** The request's field or the file's part at fault, for example `temperature`, `messages[2].role`. */
-  readonly field?: string
-  readonly retryAfterMs?: number
+  readonly field?: string | undefined
+  readonly retryAfterMs?: number | undefined
+  /** Overrides the table: never, where content was delivered and asking again would say it twice. */
+  readonly retry?: Retry | undefined
   /** Overrides the table's status where a server gave a more exact one. */
-  readonly status?: number
+  readonly status?: number | undefined
   /** Which backend failed. */
-  readonly backend?: string
+  readonly backend?: string | undefined
   /** The server had accepted the request: it may have worked, and charged, for it. */
-  readonly accepted?: boolean
+  readonly accepted?: boolean | undefined
   readonly cause?: unknown
 }
 
@@ -96,12 +101,21 @@ export class FacetError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.status = options.status ?? TABLE[code].status
-    this.retry = TABLE[code].retry
+    this.retry = options.retry ?? TABLE[code].retry
     this.field = options.field
     this.retryAfterMs = options.retryAfterMs
     this.backend = options.backend
     this.accepted = options.accepted ?? false
   }
+}
+
+/** The same error with other options or other words. */
+export function changed(
+  error: FacetError,
+  options: FacetErrorOptions,
+  message: string = error.message,
+): FacetError {
+  return new FacetError(error.code, message, { ...error, cause: error.cause, ...options })
 }
 
 /** True for a known code: for errors that arrive over a wire. */
@@ -123,7 +137,7 @@ export function toFacetError(error: unknown): FacetError {
 export function abortedError(signal?: AbortSignal, backend?: string): FacetError {
   const cause: unknown = signal?.reason
   if (cause instanceof FacetError) return cause
-  const options = { cause, ...(backend !== undefined && { backend }) }
+  const options = { cause, backend }
   return cause instanceof Error && cause.name === 'TimeoutError'
     ? new FacetError('timeout', "The caller's own time limit has passed.", options)
     : new FacetError('aborted', 'The request was aborted.', options)

@@ -1,6 +1,6 @@
 /** One streamed answer: bytes in, honest events out. Complete means that a finish_reason was seen. */
 import { FacetError } from '../errors.ts'
-import type { ChatEvent, ChatRequest, FinishReason, Usage } from '../types.ts'
+import type { ChatEvent, FinishReason, Prompt, Usage } from '../types.ts'
 import type { Deadline } from './deadline.ts'
 import { carriesError, refusalFrom, toError } from './response-error.ts'
 import { SseParser } from './sse.ts'
@@ -16,10 +16,8 @@ export class Tally {
   #pieces = 0
   #chars = 0
 
-  constructor(request: ChatRequest) {
-    const { messages, prompt } = request
-    if (typeof prompt === 'object') this.#promptTokens = prompt.length
-    else this.#promptTokens = fromChars(prompt ?? (messages ?? []).map(({ content }) => content).join('\n'))
+  constructor(request: Prompt) {
+    this.#promptTokens = tokensOf(request)
   }
 
   add(event: ChatEvent): void {
@@ -28,12 +26,35 @@ export class Tally {
     if (event.type === 'tool') this.#chars += event.arguments.length
   }
 
+  /** Whether there was content. */
+  get begun(): boolean {
+    return this.#pieces > 0
+  }
+
   get usage(): Usage {
     if (this.reported) return this.reported
     // Servers send a token or more in each piece, and a token is about four characters of English.
     const completionTokens = Math.max(this.#pieces, Math.ceil(this.#chars / 4))
     return { promptTokens: this.#promptTokens, completionTokens, estimated: true }
   }
+}
+
+/** Two answers' tokens together. */
+export function plus(a: Usage, b: Usage): Usage {
+  const cachedTokens = (a.cachedTokens ?? 0) + (b.cachedTokens ?? 0)
+  return {
+    promptTokens: a.promptTokens + b.promptTokens,
+    completionTokens: a.completionTokens + b.completionTokens,
+    ...(cachedTokens > 0 && { cachedTokens }),
+    ...((a.estimated || b.estimated) && { estimated: true }),
+  }
+}
+
+/** An estimate where only the model's tokenizer would know: four characters of English to a token. */
+export function tokensOf({ messages, prompt }: Prompt): number {
+  if (typeof prompt === 'object') return prompt.length
+  const text = prompt ?? (messages ?? []).map(({ content }) => content).join('\n')
+  return Math.ceil(text.length / 4)
 }
 
 /**
@@ -105,7 +126,7 @@ async function* readChunks(
         const json = parse(data)
         if (event === 'error' || carriesError(json)) {
           const refusal = refusalFrom(json)
-          throw toError(refusal, refusal.message ?? 'The server sent an error without saying which.', {})
+          throw toError(refusal, refusal.message ?? 'The server sent an error without saying which.')
         }
         yield chunkFrom(json)
       }
@@ -141,8 +162,4 @@ function afterContent(error: unknown): FacetError {
   return error.code === 'bad_response'
     ? new FacetError('stream_interrupted', error.message, { cause: error })
     : error
-}
-
-function fromChars(text: string): number {
-  return Math.ceil(text.length / 4)
 }

@@ -1,5 +1,5 @@
 /** `createClient`: a Backend over HTTP for any server that speaks OpenAI's API. No retries here. */
-import { FacetError, toFacetError } from '../errors.ts'
+import { changed, FacetError, type FacetErrorOptions, toFacetError } from '../errors.ts'
 import type { Backend, CallOptions, ChatEvent, ChatRequest, ModelSpec, Usage } from '../types.ts'
 import { readAnswer, Tally } from './answer.ts'
 import { Deadline } from './deadline.ts'
@@ -79,24 +79,25 @@ export function clientFrom(settings: Settings): Client {
     })
     const refusal = refusalFrom(parseOr(text, undefined), status)
     const retryAfterMs = retryAfterFrom(response.headers, clock.now())
-    return toError(refusal, refusal.message ?? `${place(url)} answered ${reasonOf(response)}.`, {
-      ...(retryAfterMs !== undefined && { retryAfterMs }),
-    })
+    const message = refusal.message ?? `${place(url)} answered ${reasonOf(response)}.`
+    return toError(refusal, message, { retryAfterMs })
   }
 
   async function* chat(request: ChatRequest, own: ClientCallOptions = {}): AsyncGenerator<ChatEvent> {
     const deadline = open(own)
     const tally = new Tally(request)
+    let accepted = false
     try {
       deadline.start('totalMs')
       deadline.start('firstTokenMs')
       const wanted = request.model ?? settings.model
       const { path, body } = toWire(request, wanted)
       const response = await send(path, { ...settings.extraBody, ...body }, deadline)
+      accepted = true
       const stream = await streamOf(settings.urlOf(path), response, deadline)
       yield* readAnswer(stream, deadline, tally, { model: wanted ?? model.id, backend: name })
     } catch (error) {
-      throw finished(error, own.signal)
+      throw finished(error, own.signal, { accepted, ...(tally.begun && { retry: 'never' }) })
     } finally {
       deadline.dispose()
       own.onUsage?.(tally.usage)
@@ -118,16 +119,15 @@ export function clientFrom(settings: Settings): Client {
   }
 
   /** Every error leaves through here: named after this server and without secrets. */
-  const finished = (error: unknown, signal: AbortSignal | undefined): unknown => {
-    if (signal?.aborted && error === signal.reason) return error
-    const { code, message, status, field, retryAfterMs, cause } = toFacetError(error)
-    return new FacetError(code, settings.hide(message), {
-      status,
-      backend: name,
-      ...(field !== undefined && { field }),
-      ...(retryAfterMs !== undefined && { retryAfterMs }),
-      ...(isClean(cause, settings.hide) && { cause }),
-    })
+  const finished = (
+    thrown: unknown,
+    signal: AbortSignal | undefined,
+    options: FacetErrorOptions = {},
+  ): unknown => {
+    if (signal?.aborted && thrown === signal.reason) return thrown
+    const error = toFacetError(thrown)
+    const cause = isClean(error.cause, settings.hide) ? error.cause : undefined
+    return changed(error, { ...options, backend: name, cause }, settings.hide(error.message))
   }
 
   return { name, model, chat, models }
@@ -147,7 +147,7 @@ async function streamOf(
   response.body?.cancel().catch(() => {})
   if (carriesError(json)) {
     const refusal = refusalFrom(json)
-    throw toError(refusal, refusal.message ?? `${place(url)} answered with an error.`, {})
+    throw toError(refusal, refusal.message ?? `${place(url)} answered with an error.`)
   }
   const what = type ? `as ${type}` : 'without a content type'
   const message = `${place(url)} answered ${what} instead of text/event-stream; check baseURL.`

@@ -1,5 +1,5 @@
 /** A server's refusal as a FacetError: OpenAI's error body first, the HTTP status where it says nothing. */
-import { type ErrorCode, FacetError, isErrorCode } from '../errors.ts'
+import { type ErrorCode, FacetError, type FacetErrorOptions, isErrorCode } from '../errors.ts'
 import { isObject, type Json } from './wire.ts'
 
 /** Nobody should sleep for a day because a server said so. */
@@ -130,11 +130,7 @@ function toOneLine(message: string): string {
 }
 
 /** Makes the error, with the refusal's field and status. */
-export function toError(refusal: Refusal, message: string, extra: { retryAfterMs?: number }): FacetError {
+export function toError(refusal: Refusal, message: string, options: FacetErrorOptions = {}): FacetError {
   const { code, field, status } = refusal
-  return new FacetError(code, message, {
-    ...extra,
-    ...(field !== undefined && { field }),
-    ...(status !== undefined && { status }),
-  })
+  return new FacetError(code, message, { field, status, ...options })
 }

@@ -1,6 +1,7 @@
-/** What `router` takes. */
-import type { Clock } from '../client/deadline.ts'
-import type { FacetError } from '../errors.ts'
+/** What `router` takes, checked once. */
+import { type Clock, systemClock } from '../client/deadline.ts'
+import { TIMEOUTS, withTimeouts } from '../client/options.ts'
+import { FacetError } from '../errors.ts'
 import type { Attempt, Backend, CallOptions, ChatEvent, ChatRequest, Timeouts, Usage } from '../types.ts'
 import type { Policy } from './policy.ts'
 
@@ -10,11 +11,13 @@ export interface Held {
   readonly request: ChatRequest
   /** `start` and what followed, ending with `finish` when the answer is whole. */
   readonly events: readonly ChatEvent[]
+  /** Who would be asked next. */
+  readonly others: readonly Backend[]
 }
 
 /**
- * Asked at each content held back. hold: wait for more. commit: deliver, and stay with this
- * backend. reject: ask the next one. A backend that is the last one left is not put to it.
+ * Asked at each content held back, and at the finish. hold: wait for more. commit: deliver, and stay
+ * with this backend. reject: ask the next one; whoever is asked last is not put to the rule.
  */
 export type CommitRule = (held: Held) => 'hold' | 'commit' | 'reject'
 
@@ -46,7 +49,7 @@ export interface RouterOptions {
   readonly timeouts?: Partial<Timeouts>
   /** Attempts of one call in all. Default: 6. */
   readonly maxAttempts?: number
-  /** Attempts of one call at the same backend. Default: 2. */
+  /** Attempts of one call at the same backend. Default: 3. */
   readonly attemptsPerBackend?: number
   /** Longest wait for a backend while another one could be asked. Default: 3 s. */
   readonly patienceMs?: number
@@ -83,6 +86,7 @@ export interface BreakerOptions {
   readonly minFailures?: number
   /** Open this long, twice as long after each probe that fails. Default: 5 s. */
   readonly openMs?: number
+  /** Default: 20 s. */
   readonly maxOpenMs?: number
 }
 
@@ -91,4 +95,57 @@ export interface RouterCallOptions extends CallOptions {
   readonly onUsage?: (usage: Usage) => void
   /** For this call instead of the router's. */
   readonly commit?: RouterOptions['commit']
+}
+
+const HEDGE: Required<HedgeOptions> = { quantile: 0.97, minSamples: 50, maxShare: 0.05 }
+
+const BREAKER: Required<BreakerOptions> = {
+  failureRate: 0.5,
+  minFailures: 5,
+  openMs: 5000,
+  maxOpenMs: 20_000,
+}
+
+const LIMITS = { maxAttempts: 6, attemptsPerBackend: 3, patienceMs: 3000 }
+
+const NO_HEDGE: HedgeOptions = { maxShare: 0 }
+
+export interface Settings extends Required<Omit<RouterOptions, 'budget' | 'telemetry' | 'policy'>> {
+  readonly policy: Policy
+  readonly budget: Budget | undefined
+  readonly telemetry: Telemetry
+  readonly hedge: Required<HedgeOptions>
+  readonly breaker: Required<BreakerOptions>
+}
+
+/** @throws FacetError invalid_request, with the option's name */
+export function settingsFrom(options: RouterOptions): Settings {
+  const hedge = options.hedge === true ? HEDGE : { ...HEDGE, ...(options.hedge || NO_HEDGE) }
+  const breaker = { ...BREAKER, ...options.breaker }
+  const limits = {
+    maxAttempts: options.maxAttempts ?? LIMITS.maxAttempts,
+    attemptsPerBackend: options.attemptsPerBackend ?? LIMITS.attemptsPerBackend,
+    patienceMs: options.patienceMs ?? LIMITS.patienceMs,
+  }
+  withTimeouts(TIMEOUTS, options.timeouts)
+  for (const [field, value] of Object.entries({ ...limits, ...hedge, ...breaker })) {
+    if (typeof value === 'number' && value >= 0) continue
+    throw new FacetError('invalid_request', `${field} must be a number of at least 0, but is ${value}.`, {
+      field,
+    })
+  }
+  return {
+    ...limits,
+    hedge,
+    breaker,
+    name: options.name ?? 'router',
+    policy: options.policy ?? ((_, pool) => [...pool.keys()]),
+    timeouts: options.timeouts ?? {},
+    retryAfterAcceptance: options.retryAfterAcceptance ?? false,
+    commit: options.commit ?? 'content',
+    budget: options.budget,
+    telemetry: options.telemetry ?? {},
+    clock: options.clock ?? systemClock,
+    random: options.random ?? Math.random,
+  }
 }

@@ -104,6 +104,12 @@ export class FakeClock implements Clock {
 
   /** Waits until someone waits this long, then lets that time pass. */
   async expire(delayMs: number): Promise<void> {
+    await this.waited(delayMs)
+    this.advance(delayMs)
+  }
+
+  /** Waits until someone waits this long. */
+  async waited(delayMs: number): Promise<void> {
     const waits = (): boolean => [...this.#timers].some((timer) => timer.delayMs === delayMs)
     await new Promise<void>((resolve) => {
       const watch = (): void => {
@@ -114,6 +120,5 @@ export class FakeClock implements Clock {
       this.#watchers.add(watch)
       watch()
     })
-    this.advance(delayMs)
   }
 }
