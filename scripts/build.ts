@@ -1,6 +1,14 @@
 /** Builds what the repository does not hold: the kernels, the page, then dist/ for installs. */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { buildKernels } from './kernels.ts'
 import { buildPage } from './page.ts'
 import { toBuiltWorkerUrls } from './worker-urls.ts'
@@ -14,6 +22,9 @@ execFileSync(new URL('node_modules/.bin/tsc', root).pathname, ['-p', 'tsconfig.b
   cwd: root,
   stdio: 'inherit',
 })
+// tsc copies nothing.
+for (const file of ['engine/wasm/kernels-relaxed.wasm'])
+  copyFileSync(new URL(`src/${file}`, root), new URL(`dist/${file}`, root))
 // tsc rewrites the extensions of imports, but not those of worker scripts.
 for (const file of readdirSync(new URL('dist', root), { recursive: true, encoding: 'utf8' })) {
   if (!file.endsWith('.js')) continue

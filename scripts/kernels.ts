@@ -1,4 +1,7 @@
-/** Compiles src/engine/wasm/assembly to the three builds of kernels.gen.ts; skipped while nothing has changed. */
+/**
+ * Compiles src/engine/wasm/assembly to the three builds of kernels.gen.ts, and to a file of its own the one
+ * for runtimes that take WebAssembly only as a module; skipped while nothing has changed.
+ */
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -7,6 +10,7 @@ import asc from 'assemblyscript/asc'
 const folder = new URL('../src/engine/wasm/', import.meta.url)
 const sources = new URL('assembly/', folder)
 const generated = new URL('kernels.gen.ts', folder)
+const module = new URL('kernels-relaxed.wasm', folder)
 
 /** A service worker and workerd take what fits: the largest build must stay below this. */
 const MOST_BYTES = 64 * 1024
@@ -21,12 +25,13 @@ export async function buildKernels(): Promise<void> {
   const hash = createHash('sha256').update(readFileSync(fileURLToPath(import.meta.url)))
   for (const file of readdirSync(sources).sort()) hash.update(readFileSync(new URL(file, sources)))
   const mark = `/** Made by scripts/kernels.ts from assembly/ (${hash.digest('hex').slice(0, 16)}): base64 of each build. */`
-  if (existsSync(generated) && readFileSync(generated, 'utf8').startsWith(mark)) return
+  if (existsSync(module) && existsSync(generated) && readFileSync(generated, 'utf8').startsWith(mark)) return
   const builds = await Promise.all(
     Object.entries(BUILDS).map(async ([name, flags]) => {
       const bytes = await compile(flags)
       if (bytes.length > MOST_BYTES)
         throw new Error(`kernels: ${name} has ${bytes.length} bytes, more than ${MOST_BYTES}.`)
+      if (name === 'relaxed') writeFileSync(module, bytes)
       return `  ${name}: '${Buffer.from(bytes).toString('base64')}',\n`
     }),
   )

@@ -39,6 +39,8 @@ export interface EngineOptions {
   readonly prefillChunk?: number
   /** Milliseconds, for the estimate in `retryAfterMs`. */
   readonly now?: () => number
+  /** As SchedulerOptions has it. */
+  readonly waitUntil?: (work: Promise<unknown>) => void
 }
 
 /** Answers at the same time, and waiting, unless told otherwise. */
@@ -52,7 +54,7 @@ const SCORE_LOGITS = 16 * 1024 * 1024
 
 /** @throws FacetError invalid_request, with the option that is out of range */
 export function createEngine(options: EngineOptions): Engine {
-  const { graph, tokenizer, now = () => performance.now() } = options
+  const { graph, tokenizer, waitUntil, now = () => performance.now() } = options
   const { config } = graph
   const contextTokens = checkContext(options.model, config)
   const model: ModelSpec = { ...options.model, contextTokens }
@@ -64,6 +66,7 @@ export function createEngine(options: EngineOptions): Engine {
     contextTokens,
     prefillChunk,
     now,
+    ...(waitUntil && { waitUntil }),
   })
   const endOfTurn = tokenizer.idOf('<end_of_turn>')
   const eosIds = new Set([...config.eosIds, ...(endOfTurn === undefined ? [] : [endOfTurn])])

@@ -1,15 +1,19 @@
 /** The Web Worker of browser.ts. */
-import { filesFromUrl } from './model-files.ts'
-import type { WorkerStart } from './remote.ts'
+import type { BrowserWorkerStart } from './browser.ts'
+import { loadBrowserModel } from './browser-model.ts'
 import { serveEngine } from './remote-worker.ts'
 import { spawnWebThread } from './wasm/threads-web.ts'
 
 addEventListener(
   'message',
-  ({ data }: MessageEvent<WorkerStart>) => {
+  ({ data }: MessageEvent<BrowserWorkerStart>) => {
     // Workers of workers are younger than workers: Safari has them since 15.5.
     const spawn = typeof Worker === 'function' ? spawnWebThread : undefined
-    void serveEngine(data, { files: filesFromUrl(data.location), ...(spawn && { spawn }) })
+    void serveEngine(data, (load, onProgress) =>
+      loadBrowserModel(data.location, { keep: data.keep, onProgress }, (files, told) =>
+        load({ files, onProgress: told, ...(spawn && { spawn }) }),
+      ),
+    )
   },
   { once: true },
 )

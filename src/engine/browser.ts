@@ -1,12 +1,29 @@
 /** `gemfacet/engine/browser`: the engine in a Web Worker, so that the page stays free. */
 import { FacetError } from '../errors.ts'
 import type { Engine } from './backend.ts'
+import { claimStorage, toAbsolute } from './browser-model.ts'
 import type { LoadOptions } from './engine.ts'
 import { loadRemotely, type StartedWorker, type WorkerStart } from './remote.ts'
 
 export type { Engine } from './backend.ts'
+export { forgetBrowserModel as forgetModel } from './browser-model.ts'
 export type { GraphKind, LoadOptions } from './engine.ts'
 export type { LoadProgress } from './model-file.ts'
+
+export interface BrowserLoadOptions extends LoadOptions {
+  /**
+   * Keep the model in the browser's storage, OPFS or else Cache storage, and load it from there from then on.
+   * Default true.
+   */
+  readonly keep?: boolean
+  /** Told in a sentence each what the engine must do without here: threads, storage. */
+  readonly onNotice?: (sentence: string) => void
+}
+
+/** What the worker is started with. */
+export interface BrowserWorkerStart extends WorkerStart {
+  readonly keep: boolean
+}
 
 /**
  * Loads the model directory at an address into a Web Worker; `close()` ends the worker. On a page that is
@@ -16,13 +33,20 @@ export type { LoadProgress } from './model-file.ts'
  * @param base address of the directory, relative to the page's
  * @throws FacetError invalid_model, checksum_mismatch, tokenizer_missing, connection_failed, bad_response,
  * out_of_memory, unsupported (no Worker or no WebAssembly SIMD here), invalid_request (an option is out of
- * range, or the address is none)
+ * range, or the address is none), io_failed (the browser gives no space for the model)
  */
-export async function loadEngine(base: string | URL, options: LoadOptions = {}): Promise<Engine> {
-  return loadRemotely(startWorker, absolute(base), options)
+export async function loadEngine(base: string | URL, options: BrowserLoadOptions = {}): Promise<Engine> {
+  const { keep = true, onNotice, ...rest } = options
+  const address = toAbsolute(base)
+  if (!globalThis.crossOriginIsolated && (rest.graph ?? 'wasm') === 'wasm') onNotice?.(ALONE)
+  if (keep) await claimStorage(onNotice)
+  return loadRemotely((start, lost) => startWorker({ ...start, keep }, lost), address, rest)
 }
 
-function startWorker(start: WorkerStart, lost: (error: FacetError) => void): StartedWorker {
+const ALONE =
+  'This page is not cross-origin isolated, so that one thread computes; serve it with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp for several.'
+
+function startWorker(start: BrowserWorkerStart, lost: (error: FacetError) => void): StartedWorker {
   if (typeof Worker !== 'function') {
     throw new FacetError(
       'unsupported',
@@ -49,16 +73,4 @@ function startWorker(start: WorkerStart, lost: (error: FacetError) => void): Sta
   })
   worker.postMessage(start, [start.port])
   return { end: async () => worker.terminate() }
-}
-
-/** The worker's own address is another than the page's: relative ones are resolved here. */
-function absolute(base: string | URL): string {
-  try {
-    return new URL(base, globalThis.document?.baseURI ?? globalThis.location?.href).href
-  } catch (cause) {
-    throw new FacetError('invalid_request', `${base} is not an address; give the model directory's URL.`, {
-      field: 'base',
-      cause,
-    })
-  }
 }

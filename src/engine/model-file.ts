@@ -18,6 +18,8 @@ import { tokenizerFromJson } from '../gemma/tokenizer-json.ts'
 import { type ModelFiles, type ReadOptions, readEntry, readSmall } from './model-files.ts'
 
 export interface LoadProgress {
+  /** download: from the network into the browser's storage. Left out: into memory. */
+  readonly stage?: 'download'
   readonly loadedBytes: number
   readonly totalBytes: number
 }
@@ -26,6 +28,8 @@ export interface OpenOptions {
   /** Check every chunk against the manifest's sha256. Default true. */
   readonly verify?: boolean
   readonly onProgress?: (progress: LoadProgress) => void
+  /** Throws what is against this model, before anything but its configuration has been read. */
+  readonly admit?: (manifest: Manifest, config: GemmaConfig) => void
 }
 
 /** Everything but the weights, and the way to them. */
@@ -80,17 +84,8 @@ export function dataEntry({ manifest }: Pick<OpenedModel, 'manifest'>): FileEntr
  */
 export async function openWithoutData(files: ModelFiles, options: OpenOptions = {}): Promise<OpenedModel> {
   const manifest = await readManifest(files)
-  const tokenizerFile = TOKENIZER_FILES.find((path) => manifest.files.some((entry) => entry.path === path))
-  if (!tokenizerFile) {
-    throw new FacetError(
-      'tokenizer_missing',
-      `${files.location} has no tokenizer, and text cannot be served without one; put tokenizer.json or tokenizer.model beside the checkpoint and convert it again.`,
-      { field: 'tokenizer.json' },
-    )
-  }
-  const small = [CONFIG_FILE, GENERATION_FILE, tokenizerFile, GRAPH_FILE]
-  const entries = manifest.files.filter(({ path }) => small.includes(path))
-  const totalBytes = [...entries, dataEntry({ manifest })].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const entries = servedEntries(manifest, files)
+  const totalBytes = entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   let loadedBytes = 0
   const reading: ReadOptions = {
     verify: options.verify ?? true,
@@ -99,28 +94,54 @@ export async function openWithoutData(files: ModelFiles, options: OpenOptions = 
       options.onProgress?.({ loadedBytes, totalBytes })
     },
   }
-  const bytes = new Map<string, Uint8Array<ArrayBuffer>>()
-  for (const path of small) {
+  const bytesOf = async (path: string): Promise<Uint8Array<ArrayBuffer> | undefined> => {
     const entry = entries.find((candidate) => candidate.path === path)
-    if (entry) bytes.set(path, await readEntry(files, entry, reading))
+    return entry && readEntry(files, entry, reading)
   }
-  const generation = bytes.get(GENERATION_FILE)
+  const configuration = await bytesOf(CONFIG_FILE)
+  const generation = await bytesOf(GENERATION_FILE)
   const config = configFrom(
-    parseJson(bytes.get(CONFIG_FILE)!, CONFIG_FILE, files),
+    parseJson(configuration!, CONFIG_FILE, files),
     generation && parseJson(generation, GENERATION_FILE, files),
   )
-  const tokenizerBytes = bytes.get(tokenizerFile)!
+  options.admit?.(manifest, config)
+  const tokenizerFile = entries.find(({ path }) => TOKENIZER_FILES.includes(path))!.path
+  const tokenizerBytes = (await bytesOf(tokenizerFile))!
   const tokenizer =
     tokenizerFile === 'tokenizer.json'
       ? tokenizerFromJson(parseJson(tokenizerBytes, tokenizerFile, files))
       : tokenizerFromModel(tokenizerBytes)
-  return { files, manifest, config, tokenizer, graph: bytes.get(GRAPH_FILE)!, reading }
+  const graph = await bytesOf(GRAPH_FILE)
+  return { files, manifest, config, tokenizer, graph: graph!, reading }
+}
+
+/**
+ * The files that answering takes, of all that the manifest lists.
+ *
+ * @throws FacetError tokenizer_missing
+ */
+export function servedEntries(manifest: Manifest, { location }: Pick<ModelFiles, 'location'>): FileEntry[] {
+  const tokenizerFile = TOKENIZER_FILES.find((path) => manifest.files.some((entry) => entry.path === path))
+  if (!tokenizerFile) {
+    throw new FacetError(
+      'tokenizer_missing',
+      `${location} has no tokenizer, and text cannot be served without one; put tokenizer.json or tokenizer.model beside the checkpoint and convert it again.`,
+      { field: 'tokenizer.json' },
+    )
+  }
+  const served = [CONFIG_FILE, GENERATION_FILE, tokenizerFile, GRAPH_FILE, DATA_FILE]
+  return manifest.files.filter(({ path }) => served.includes(path))
+}
+
+/** @throws FacetError as readManifestBytes */
+export async function readManifest(files: ModelFiles): Promise<Manifest> {
+  return manifestFrom(await readManifestBytes(files), files)
 }
 
 /** @throws FacetError invalid_model: without a whole manifest a directory is no model */
-export async function readManifest(files: ModelFiles): Promise<Manifest> {
+export async function readManifestBytes(files: ModelFiles): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = await readSmall(files, MANIFEST_FILE)
-  if (bytes) return parseManifest(parseJson(bytes, MANIFEST_FILE, files))
+  if (bytes) return bytes
   throw new FacetError(
     'invalid_model',
     `${files.location} has no ${MANIFEST_FILE}: it is not a model directory, or its download or conversion was interrupted; run facet convert again.`,
@@ -138,7 +159,12 @@ export async function readConfig(files: ModelFiles, manifest: Manifest): Promise
   return configFrom(parseJson(await readEntry(files, entry, { verify: false }), CONFIG_FILE, files))
 }
 
-function parseJson(bytes: Uint8Array, path: string, files: ModelFiles): unknown {
+/** @throws FacetError invalid_model */
+export function manifestFrom(bytes: Uint8Array, files: Pick<ModelFiles, 'location'>): Manifest {
+  return parseManifest(parseJson(bytes, MANIFEST_FILE, files))
+}
+
+function parseJson(bytes: Uint8Array, path: string, files: Pick<ModelFiles, 'location'>): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (cause) {

@@ -43,17 +43,40 @@ export function filesFromUrl(base: string, fetch: typeof globalThis.fetch = glob
     open: async (path, range) => {
       const headers = range ? { range: `bytes=${range.start}-${range.end - 1}` } : {}
       const response = await request(path, { headers })
-      if (range && response && response.status !== 206) {
-        await response.body?.cancel()
-        throw new FacetError('bad_response', `${root}${path} cannot be read in ranges; use another server.`)
-      }
-      return response && (response.body ?? new ReadableStream({ start: (body) => body.close() }))
+      const body = response && (response.body ?? new ReadableStream({ start: (empty) => empty.close() }))
+      if (!range || !body) return body
+      // A server may ignore ranges and send the whole file: what was not asked for is passed over.
+      if (response.status !== 206) return body.pipeThrough(cutStream(range))
+      const sent = response.headers.get('content-range')
+      if (sent === null || sent.startsWith(`bytes ${range.start}-`)) return body
+      await body.cancel()
+      throw new FacetError(
+        'bad_response',
+        `${root}${path} was asked for bytes from ${range.start} on, but sent ${sent}; use another server.`,
+      )
     },
   }
 }
 
+/** Lets a range of a stream through, and nothing else. */
+export function cutStream({ start, end }: ByteRange): TransformStream<Uint8Array, Uint8Array> {
+  let position = 0
+  return new TransformStream({
+    transform: (piece, controller) => {
+      const from = Math.max(start - position, 0)
+      const to = Math.min(end - position, piece.length)
+      position += piece.length
+      if (from < to) controller.enqueue(piece.subarray(from, to))
+      if (position >= end) controller.terminate()
+    },
+  })
+}
+
 /** The whole of a small file that no sum protects. Undefined when there is no such file. */
-export async function readSmall(files: ModelFiles, path: string): Promise<Uint8Array | undefined> {
+export async function readSmall(
+  files: ModelFiles,
+  path: string,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const stream = await files.open(path)
   return (
     stream &&
@@ -66,6 +89,8 @@ export interface ReadOptions {
   readonly verify: boolean
   /** Told of every piece that arrives. */
   readonly onBytes?: (count: number) => void
+  /** Which chunks to read, the last one exclusive. Default: all. */
+  readonly chunks?: { readonly first: number; readonly end: number }
 }
 
 /** Part of a file, checked; the bytes are overwritten by the next chunk. */
@@ -73,6 +98,8 @@ export interface Chunk {
   /** Position in the file. */
   readonly start: number
   readonly bytes: Uint8Array<ArrayBuffer>
+  /** Resolves once the bytes are known to be right, at once where nothing is verified. */
+  readonly verified: Promise<void>
 }
 
 /**
@@ -84,16 +111,18 @@ export interface Chunk {
 export async function* readChunks(
   files: ModelFiles,
   entry: FileEntry,
-  { verify, onBytes }: ReadOptions,
+  { verify, onBytes, chunks }: ReadOptions,
 ): AsyncGenerator<Chunk, void> {
   const { path, sizeBytes } = entry
-  const stream = await files.open(path)
+  const from = (chunks?.first ?? 0) * CHUNK_BYTES
+  const to = Math.min((chunks?.end ?? Number.POSITIVE_INFINITY) * CHUNK_BYTES, sizeBytes)
+  const stream = await files.open(path, from > 0 || to < sizeBytes ? { start: from, end: to } : undefined)
   if (!stream) throw damaged(files, path, 'is missing')
   const source = createSource(stream, onBytes)
-  let buffer = allocate(path, Math.min(CHUNK_BYTES, sizeBytes)).buffer
+  let buffer = allocate(path, Math.min(CHUNK_BYTES, to - from)).buffer
   try {
-    for (let start = 0; start < sizeBytes; start += CHUNK_BYTES) {
-      const wanted = Math.min(CHUNK_BYTES, sizeBytes - start)
+    for (let start = from; start < to; start += CHUNK_BYTES) {
+      const wanted = Math.min(CHUNK_BYTES, to - start)
       const bytes = await source.fill(new Uint8Array(buffer, 0, wanted))
       buffer = bytes.buffer
       if (bytes.length < wanted) {
@@ -102,10 +131,10 @@ export async function* readChunks(
       if (start + wanted === sizeBytes && (await source.fill(new Uint8Array(1))).length > 0) {
         throw damaged(files, path, `is longer than the ${sizeBytes} bytes that the manifest says`)
       }
-      const check = verify ? checkChunk(files, entry, bytes, start) : undefined
-      check?.catch(() => {}) // awaited below, once the caller has done its part
-      yield { start, bytes }
-      await check
+      const verified = verify ? checkChunk(files, entry, bytes, start) : Promise.resolve()
+      verified.catch(() => {}) // awaited below, once the caller has done its part
+      yield { start, bytes, verified }
+      await verified
     }
   } catch (cause) {
     if (cause instanceof FacetError) throw cause
@@ -145,14 +174,18 @@ async function checkChunk(
       { field: 'verify' },
     )
   }
-  const digest = await crypto.subtle.digest('SHA-256', bytes)
-  const sum = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
-  if (sum === entry.chunks[start / CHUNK_BYTES]) return
+  if ((await toSha256(bytes)) === entry.chunks[start / CHUNK_BYTES]) return
   throw new FacetError(
     'checksum_mismatch',
     `${entry.path} in ${files.location} is corrupt between bytes ${start} and ${start + bytes.length - 1}; download or convert the model again.`,
     { field: entry.path },
   )
+}
+
+/** In lower-case hexadecimal, as the manifest has it. */
+export async function toSha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', bytes)
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
 function allocate(path: string, sizeBytes: number): Uint8Array<ArrayBuffer> {

@@ -6,4 +6,6 @@ import { serveEngine } from './remote-worker.ts'
 import { spawnNodeThread } from './wasm/threads-node.ts'
 
 const start = workerData as WorkerStart
-await serveEngine(start, { files: filesFromDirectory(start.location), spawn: spawnNodeThread })
+await serveEngine(start, (load) =>
+  load({ files: filesFromDirectory(start.location), spawn: spawnNodeThread }),
+)

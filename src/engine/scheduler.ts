@@ -34,6 +34,11 @@ export interface SchedulerOptions {
   readonly prefillChunk: number
   /** Milliseconds, only ever compared. */
   readonly now: () => number
+  /**
+   * For runtimes that cancel what a request left behind when it ends, as workerd does: no call then relies
+   * on another's work. Each makes the steps itself until it is over, and hands that work to this function.
+   */
+  readonly waitUntil?: (work: Promise<unknown>) => void
 }
 
 interface Sequence {
@@ -64,6 +69,9 @@ export class Scheduler {
   readonly #free: KvCache[] = []
   #opened = 0
   #running: Promise<void> | undefined
+  /** Calls that make steps themselves. */
+  readonly #driving = new Set<Promise<void>>()
+  #stepping = false
   #closed = false
   #averageMs = FIRST_GUESS_MS
   readonly #counts = { steps: 0, stepSequences: 0, batch: 0, promptTokens: 0, cachedTokens: 0 }
@@ -89,7 +97,8 @@ export class Scheduler {
     const onAbort = (): void => sequence.fail(abortedError(signal))
     signal?.addEventListener('abort', onAbort)
     this.#waiting.push(sequence)
-    this.#running ??= this.#loop()
+    if (this.#options.waitUntil) this.#options.waitUntil(this.#drive(sequence))
+    else this.#running ??= this.#loop()
     return promise.finally(() => signal?.removeEventListener('abort', onAbort))
   }
 
@@ -112,6 +121,7 @@ export class Scheduler {
     this.#closed = true
     for (const sequence of [...this.#waiting, ...this.#active]) sequence.fail(closedError())
     await this.#running
+    await Promise.all(this.#driving)
     for (const cache of this.#free.splice(0)) cache.dispose()
   }
 
@@ -195,6 +205,29 @@ export class Scheduler {
       await turn()
     }
     this.#running = undefined
+  }
+
+  /** Makes steps, for all sequences, until this one is over. */
+  #drive(sequence: Sequence): Promise<void> {
+    const drive = async (): Promise<void> => {
+      await turn()
+      while (!sequence.over) {
+        // Another call makes a step: its end is looked for, not awaited, as only our own turns surely come.
+        if (!this.#stepping) {
+          this.#stepping = true
+          this.#retire()
+          this.#admit()
+          await this.#step().finally(() => {
+            this.#stepping = false
+          })
+        }
+        await turn()
+      }
+      if (!this.#stepping) this.#retire()
+    }
+    const work = drive().finally(() => this.#driving.delete(work))
+    this.#driving.add(work)
+    return work
   }
 
   /** Takes back the caches of sequences that are over. */

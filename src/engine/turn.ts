@@ -10,7 +10,7 @@ export function turn(): Promise<void> {
       setImmediate(resolve)
       return
     }
-    // Browsers: a message to ourselves comes back without the 4 ms that nested timers must wait.
+    // Browsers, workerd: a message to ourselves comes back without the 4 ms that nested timers must wait.
     const { port1, port2 } = new MessageChannel()
     port1.onmessage = () => {
       port1.close()

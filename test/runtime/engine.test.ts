@@ -5,20 +5,9 @@ import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { goldenPrompts } from '../engine/golden.ts'
 import type { Report } from './program.ts'
+import { ROOT, RUNTIMES } from './runtimes.ts'
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const PROGRAM = fileURLToPath(new URL('program.ts', import.meta.url))
-
-const bin = (name: string): string => `${ROOT}node_modules/.bin/${name}`
-
-const RUNTIMES = [
-  { name: 'Node', command: [process.execPath] },
-  {
-    name: 'Deno',
-    command: [bin('deno'), 'run', '--node-modules-dir=manual', '--allow-read', '--allow-sys', '--allow-env'],
-  },
-  { name: 'Bun', command: [bin('bun'), 'run'] },
-] as const
 
 describe.each(RUNTIMES)('the engine on $name', ({ command: [file, ...flags] }) => {
   it('loads from disk, answers with threads, leaves the event loop free and ends', {

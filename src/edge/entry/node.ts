@@ -3,16 +3,9 @@ import type { Server, ServerOptions } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import { FacetError } from '../../errors.ts'
+import { DEADLINE_MS, HOSTNAME, PORT, type Served, type ServeOptions, toAddress } from './served.ts'
 
-export interface ServeOptions {
-  /** What createEdge returns, or anything with its `fetch`. */
-  readonly app: { readonly fetch: (request: Request) => Response | Promise<Response> }
-  /** 0: any free port. Default 8787. */
-  readonly port?: number
-  /** Default 127.0.0.1: this machine only. `0.0.0.0` or `::`: every network it is in. */
-  readonly hostname?: string
-  readonly patience?: Patience
-}
+export type { Served, ServeOptions } from './served.ts'
 
 /** How long clients may hold a connection without using it; there are only so many. */
 export interface Patience {
@@ -28,27 +21,18 @@ export interface Patience {
   readonly connections?: number
 }
 
-export interface Served {
-  /** Where to reach it from this machine, without a slash at the end. */
-  readonly url: string
-  readonly port: number
-  /**
-   * Takes no new connections, lets running answers finish for `deadlineMs` (default 10,000), then cuts
-   * what is left. Calling it again, sooner, moves the deadline up.
-   */
-  close(deadlineMs?: number): Promise<void>
+export interface NodeServeOptions extends ServeOptions {
+  readonly patience?: Patience
 }
 
-const DEFAULT_PORT = 8787
-const DEFAULT_DEADLINE_MS = 10_000
 /** How often Node looks for requests that are late. */
 const CHECK_MS = 1_000
 /** The system asks whether a silent peer is still there after this long. */
 const PROBE_MS = 30_000
 
 /** @throws FacetError io_failed when the port or the address cannot be had */
-export async function serve(options: ServeOptions): Promise<Served> {
-  const { app, port = DEFAULT_PORT, hostname = '127.0.0.1', patience = {} } = options
+export async function serve(options: NodeServeOptions): Promise<Served> {
+  const { app, port = PORT, hostname = HOSTNAME, patience = {} } = options
   // The library need not replace the caller's global Request and Response.
   const server = createAdaptorServer({
     fetch: app.fetch,
@@ -65,9 +49,8 @@ export async function serve(options: ServeOptions): Promise<Served> {
     response.once('close', () => setImmediate(() => closing && server.closeIdleConnections())),
   )
   return {
-    url: `http://${toHost(address)}:${address.port}`,
-    port: address.port,
-    async close(deadlineMs = DEFAULT_DEADLINE_MS) {
+    ...toAddress(address.address, address.port),
+    async close(deadlineMs = DEADLINE_MS) {
       closing = true
       server.close()
       const timer = setTimeout(() => server.closeAllConnections(), deadlineMs)
@@ -121,10 +104,4 @@ function toListenError(cause: NodeJS.ErrnoException, port: number, hostname: str
   }
   const sentence = sentences[cause.code ?? ''] ?? `Cannot listen on ${hostname}:${port}: ${cause.message}.`
   return new FacetError('io_failed', sentence, { cause })
-}
-
-/** An address to type into a browser: the unspecified ones mean every address, this machine's included. */
-function toHost({ address, family }: AddressInfo): string {
-  if (address === '0.0.0.0' || address === '::') return 'localhost'
-  return family === 'IPv6' ? `[${address}]` : address
 }

@@ -27,6 +27,8 @@ export interface WasmOptions {
   readonly cacheBits?: 8 | 32
   /** Which build of the kernels. Default: the best this machine runs. */
   readonly build?: Build
+  /** The `relaxed` build, compiled before, where a runtime compiles nothing itself. */
+  readonly module?: WebAssembly.Module
   /** How long a thread may be silent during a step before it counts as dead. Default 20 s. */
   readonly patienceMs?: number
 }
@@ -48,7 +50,7 @@ export interface WasmUsage {
 export async function createWasmGraph(options: WasmOptions): Promise<WasmGraph> {
   const { model, sequences, contextTokens } = options
   const { config } = model
-  const build = options.build ?? chooseBuild(options.spawn !== undefined)
+  const build = options.build ?? (options.module ? 'relaxed' : chooseBuild(options.spawn !== undefined))
   const threads = build === 'threads' && options.spawn ? threadCount(options.threads) : 1
   const cacheBytes = options.cacheBits === 8 ? 1 : 4
   const bits = quantizedBits(model.graph, config)
@@ -61,7 +63,7 @@ export async function createWasmGraph(options: WasmOptions): Promise<WasmGraph> 
     stagingBytes: STAGING_BYTES,
   })
   const memory = new LinearMemory(allocate(layout, build))
-  const module = await compileKernels(build)
+  const module = options.module ?? (await compileKernels(build))
   const kernels = instantiate(module, memory.memory)
   writeModel(memory, layout, config, { threads, cacheBytes, patienceMs: options.patienceMs ?? PATIENCE_MS })
   await loadWeights(model, { layout, memory, kernels })

@@ -1,0 +1,116 @@
+/** What every way of loading a model has in common: its options, their checks, and an Engine at the end. */
+import type { ModelSpec } from '../types.ts'
+import { checkContext, createEngine, type Engine, option, QUEUE, SLOTS } from './backend.ts'
+import { checkBudget } from './budget.ts'
+import type { Graph } from './graph.ts'
+import { type LoadProgress, type OpenedModel, openWithoutData } from './model-file.ts'
+import type { ModelFiles } from './model-files.ts'
+import type { Replacement } from './recovery.ts'
+import type { ThreadSpawner } from './wasm/threads.ts'
+
+export type GraphKind = 'wasm' | 'webgpu' | 'ort' | 'ort-webgpu' | 'reference'
+
+export interface LoadOptions {
+  /**
+   * What computes: our own WebAssembly kernels (default for quantized models), our own WebGPU kernels,
+   * onnxruntime-web (default for the others, and the second opinion) in WebAssembly or, in browsers, on
+   * WebGPU, or the slow, readable reference.
+   */
+  readonly graph?: GraphKind
+  /** Most tokens of prompt and answer together. Default and most: what the model was made for. */
+  readonly contextTokens?: number
+  /** Answers that run at the same time, each with its own KV cache. Default 4. */
+  readonly slots?: number
+  /** Requests that may wait for a slot before `queue_full`. Default 32. */
+  readonly queue?: number
+  /** Check every file against the manifest's sha256. Default true. */
+  readonly verify?: boolean
+  /** The id clients ask for, instead of the manifest's. */
+  readonly id?: string
+  /** Threads that compute, for `wasm`. Default: the machine's cores, at most 8. */
+  readonly threads?: number
+  /**
+   * Bits of a cached key or value, for `wasm`: 32, or 8 for a quarter of the memory. Default 32. What 8 bits
+   * cost on the shipped model, by scripts/fidelity.ts: less than 0.01% of perplexity on held-out and on
+   * training documents; held-out exact match 0.390 instead of 0.400. Over 512 positions the logits' cosine
+   * with those of 32 bits is 0.9998 on average and 0.9989 at worst.
+   */
+  readonly cacheBits?: 8 | 32
+  /**
+   * Most memory the model may take with `wasm`, its loading included: one that needs more is refused before
+   * its weights are read. Default: whatever can be allocated.
+   */
+  readonly memoryBytes?: number
+  readonly onProgress?: (progress: LoadProgress) => void
+  /** The graphics device failed, and answers go on with another graph; for `webgpu`. */
+  readonly onReplaced?: (replacement: Replacement) => void
+}
+
+/** Where to load from and to. */
+export interface LoadPlace {
+  readonly files: ModelFiles
+  /** Starts a thread beside this one, for `wasm`. Left out: everything is computed on this thread. */
+  readonly spawn?: ThreadSpawner
+  /** The `relaxed` build of the kernels, for `wasm` on runtimes that compile nothing themselves, as workerd. */
+  readonly kernels?: WebAssembly.Module
+  /** Extends the life of the request that calls, where what an ended request left behind is cancelled. */
+  readonly waitUntil?: (work: Promise<unknown>) => void
+}
+
+/** Makes the graph of an opened model: plans its memory, reads its weights. */
+export type GraphMaker = (
+  model: OpenedModel,
+  options: LoadOptions & LoadPlace & { readonly slots: number },
+) => Promise<Graph>
+
+/**
+ * Opens the model, has its graph made, and answers with it.
+ *
+ * @param prefillChunk most prompt tokens of one step. Default: the engine's own
+ * @throws FacetError as `loadEngine` of engine.ts
+ */
+export async function loadWith(
+  options: LoadOptions & LoadPlace,
+  createGraph: GraphMaker,
+  prefillChunk?: number,
+): Promise<Engine> {
+  const { files, verify, onProgress, contextTokens, memoryBytes, waitUntil } = options
+  const slots = option('slots', options.slots ?? SLOTS, 1)
+  const queue = option('queue', options.queue ?? QUEUE, 0)
+  const model = await openWithoutData(files, {
+    ...(verify !== undefined && { verify }),
+    ...(onProgress && { onProgress }),
+    admit: (manifest, config) => {
+      if (memoryBytes !== undefined) checkBudget(memoryBytes, manifest, config, { ...options, slots })
+    },
+  })
+  const spec = specOf(model, options.id, contextTokens)
+  checkContext(spec, model.config)
+  const graph = await createGraph(model, { ...options, slots })
+  try {
+    return createEngine({
+      graph,
+      tokenizer: model.tokenizer,
+      model: spec,
+      slots,
+      queue,
+      ...(prefillChunk !== undefined && { prefillChunk }),
+      ...(waitUntil && { waitUntil }),
+    })
+  } catch (error) {
+    await graph.dispose()
+    throw error
+  }
+}
+
+function specOf({ manifest }: OpenedModel, id?: string, contextTokens?: number): ModelSpec {
+  const { quantization, dtype, description, license, parameters } = manifest
+  return {
+    id: id ?? manifest.id,
+    parameters,
+    quantization: quantization ? `int${quantization.bits}` : dtype,
+    ...(description !== undefined && { description }),
+    ...(license !== undefined && { license }),
+    ...(contextTokens !== undefined && { contextTokens }),
+  }
+}
