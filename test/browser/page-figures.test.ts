@@ -1,8 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { createEdge } from '../../src/edge/app.ts'
 import { FIGURES, type Reading, toShort } from '../../src/edge/page/figures.ts'
 import { samplesFrom } from '../../src/edge/page/prometheus.ts'
+import { readingFrom } from '../../src/edge/page/readings.ts'
 import { areaBelow, sparkline } from '../../src/edge/page/sparkline.ts'
+import type { BackendStats } from '../../src/types.ts'
+import { FakeBackend } from '../edge/fake-backend.ts'
+import { CHAT, HELLO, post } from '../edge/http.ts'
 
 const value = (name: string, now: Reading, before: Reading = { atMs: 0 }): number | undefined =>
   FIGURES.find((figure) => figure.name === name)!.value(now, before)
@@ -99,5 +104,35 @@ describe('a sparkline', () => {
         }
       }),
     )
+  })
+})
+
+describe('the readings of a server', () => {
+  it('are what its metrics say', async () => {
+    const stats: BackendStats = {
+      graph: 'wasm (2 threads)',
+      slots: 4,
+      running: 1,
+      waiting: 2,
+      steps: 10,
+      stepSequences: 25,
+      batch: 3,
+      kvTokens: 100,
+      kvCapacityTokens: 400,
+      promptTokens: 50,
+      cachedTokens: 20,
+      memoryBytes: 58e6,
+    }
+    const backend = Object.assign(new FakeBackend(), { stats: async () => stats })
+    const edge = createEdge({ backends: [backend] })
+    for (const _ of [1, 2]) await (await post(edge, CHAT, HELLO)).text()
+    const { atMs, firstToken, perToken, ...reading } = readingFrom(
+      await (await edge.request('/metrics')).text(),
+      7,
+    )
+    const { batch, ...told } = stats
+    expect(reading).toEqual({ ...told, completionTokens: 6 })
+    expect([atMs, firstToken?.count, perToken?.count]).toEqual([7, 2, 2])
+    expect(firstToken!.sumMs).toBeGreaterThan(0)
   })
 })

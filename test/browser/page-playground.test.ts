@@ -174,7 +174,7 @@ describe('an answer', () => {
     await tokens.first().hover()
     expect(await card.locator('.row').allTextContents()).toEqual([
       'find78%',
-      ...[1, 2, 3, 4].map((rank) => `alternative ${rank}under 0.1%`),
+      ...[1, 2, 3, 4].map((rank) => `alternative ${rank}<0.1%`),
     ])
     await page.mouse.move(0, 0)
     await card.waitFor({ state: 'hidden' })
@@ -182,7 +182,7 @@ describe('an answer', () => {
     await card.waitFor()
     await page.keyboard.press('ArrowRight')
     expect(await page.evaluate(() => document.activeElement!.ariaLabel)).toMatch(
-      /^␣\., 78%; also alternative 1 under 0\.1%/,
+      /^␣\., 78%; also alternative 1 <0\.1%/,
     )
     await page.keyboard.press('Escape')
     await card.waitFor({ state: 'hidden' })
@@ -272,5 +272,31 @@ describe('what can be taken along', () => {
     await page.getByRole('button', { name: 'Copy code' }).click()
     await page.getByRole('button', { name: 'Copied' }).waitFor()
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(await code.textContent())
+  })
+})
+
+describe('the live figures', () => {
+  it('are drawn while they are looked at, and not asked for otherwise', async () => {
+    const { page, requests, ask } = await open()
+    const asked = (): number => requests.filter((path) => path === '/metrics').length
+    await ask('one')
+    await facts(page).waitFor()
+    expect(asked()).toBe(0)
+    await page.clock.install()
+    await show(page, 'Live figures')
+    const tile = page.locator('.figure').filter({ hasText: 'Tokens a second' })
+    await page.getByText('Every second, from the server').waitFor()
+    const line = tile.locator('.line')
+    await page.waitForFunction(() => document.querySelector('.figure .value')!.textContent !== '–')
+    await page.clock.runFor(1000)
+    await page.waitForFunction(() => document.querySelectorAll('.figure .line')[2]!.getAttribute('d'))
+    expect(await line.getAttribute('d')).toMatch(/^M[\d.]+ [\d.]+L120 /)
+    expect(await tile.getByRole('img').getAttribute('aria-label')).toMatch(
+      /^Tokens a second over the last minute: from/,
+    )
+    await page.getByRole('button', { name: 'Close' }).click()
+    const before = asked()
+    await page.clock.runFor(10_000)
+    expect(asked()).toBe(before)
   })
 })

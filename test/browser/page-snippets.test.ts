@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type SnippetOptions, toBody, toLiteral, toSnippet } from '../../src/edge/page/snippets.ts'
+import { toJsonText, toLiteral } from '../../src/edge/page/literal.ts'
+import { type SnippetOptions, toBody, toSnippet } from '../../src/edge/page/snippets.ts'
 
 const OPTIONS: SnippetOptions = {
   baseURL: 'http://127.0.0.1:8787/v1',
@@ -104,11 +105,12 @@ describe('the code for what is on screen', () => {
     await expect(toBody({ ...OPTIONS, request })).rejects.toThrow('topK must be a finite number')
   })
 
-  it('writes data as JavaScript that reads back as the same data', () => {
+  it('writes data as JavaScript and as JSON that read back as the same data', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         const read = new Function(`return (${toLiteral(value)})`)()
         expect(JSON.stringify(read)).toBe(JSON.stringify(value))
+        expect(JSON.stringify(JSON.parse(toJsonText(value)))).toBe(JSON.stringify(value))
       }),
     )
   })

@@ -1,11 +1,11 @@
-/** The dashboard: figures of whatever computes, read once a second while they are shown, with their last minutes. */
+/** The dashboard: figures of whatever computes, read once a second while they are shown, with their last minute. */
 import { copyOf, element, inside, make } from './dom.ts'
 import { FIGURES, type Reading, Series, toShort } from './figures.ts'
 import { areaBelow, sparkline } from './sparkline.ts'
 
 const PERIOD_MS = 1000
-/** Two minutes. */
-const MOST = 120
+/** A minute. */
+const MOST = 60
 const SIZE = { width: 120, height: 32 }
 
 /** Where figures come from; undefined where there are none, with a sentence for the reader. */
@@ -63,7 +63,8 @@ export class Live {
       note.textContent = reading
       return
     }
-    note.textContent = `Of ${source.name}, once a second.${reading.graph ? ` Computed by ${reading.graph}.` : ''}`
+    const by = reading.graph ? `, which computes with ${reading.graph}` : ''
+    note.textContent = `Every second, from ${source.name}${by}.`
     // The first reading is compared with the start: means are then of everything so far.
     const before = this.#before ?? { atMs: reading.atMs }
     this.#before = reading
@@ -99,7 +100,7 @@ export class Live {
         : `from ${toShort(Math.min(...values))} to ${toShort(Math.max(...values))} ${unit}`
     inside<SVGElement>(tile, 'svg').setAttribute(
       'aria-label',
-      `${name} over the last two minutes: ${range.trim()}`,
+      `${name} over the last minute: ${range.trim()}`,
     )
   }
 }

@@ -1,6 +1,7 @@
 /** The settings as the reader set them: what they add to a request, and what is wrong with them. */
 import type { ChatRequest } from '../../index.ts'
 import { chosen, element } from './dom.ts'
+import { toJsonText } from './literal.ts'
 
 export type Parameters = Omit<ChatRequest, 'messages' | 'prompt'>
 
@@ -107,7 +108,7 @@ function show(): void {
 
 /** @param onChange after every change of a setting */
 export function watchParameters(onChange: () => void): void {
-  schema.defaultValue = JSON.stringify(FIRST_SCHEMA, null, 2)
+  schema.defaultValue = toJsonText(FIRST_SCHEMA)
   settings.addEventListener('submit', (event) => event.preventDefault())
   settings.addEventListener('input', () => {
     show()

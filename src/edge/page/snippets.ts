@@ -1,5 +1,6 @@
 /** A request as code to copy: curl, this project's client, the engine in a page, and OpenAI's client. */
 import { type ChatRequest, createClient } from '../../index.ts'
+import { toJsonText, toLiteral, toQuoted } from './literal.ts'
 
 export type Language = 'curl' | 'gemfacet' | 'openai'
 
@@ -40,7 +41,7 @@ export async function toBody({
 
 function toCurl(body: object, { baseURL, keyed }: SnippetOptions): string {
   const key = keyed ? ` \\\n  -H "Authorization: Bearer $FACET_API_KEY"` : ''
-  const json = JSON.stringify(body, null, 2).replaceAll("'", "'\\''")
+  const json = toJsonText(body).replaceAll("'", "'\\''")
   return `curl -N ${baseURL}/chat/completions \\\n  -H 'Content-Type: application/json'${key} \\\n  -d '${json}'`
 }
 
@@ -79,35 +80,4 @@ for await (const chunk of await openai.chat.completions.create(request)) {
 
 function toImport(what: string, from: string): string {
   return `import ${what} from ${toQuoted(from)}`
-}
-
-/** Longer lists and objects get a line for each entry. */
-const LINE = 80
-
-/** Data as JavaScript is written by hand. */
-export function toLiteral(value: unknown, indent: string = ''): string {
-  if (typeof value === 'string') return toQuoted(value)
-  if (typeof value !== 'object' || value === null) return String(value)
-  const deeper = `${indent}  `
-  const entries = Array.isArray(value)
-    ? value.map((item) => toLiteral(item, deeper))
-    : Object.entries(value)
-        .filter(([, item]) => item !== undefined)
-        .map(([name, item]) => `${toName(name)}: ${toLiteral(item, deeper)}`)
-  const [open, close] = Array.isArray(value) ? '[]' : '{}'
-  if (entries.length === 0) return `${open}${close}`
-  const pad = Array.isArray(value) ? '' : ' '
-  const line = `${open}${pad}${entries.join(', ')}${pad}${close}`
-  if (line.length + indent.length <= LINE && !line.includes('\n')) return line
-  return `${open}\n${entries.map((entry) => `${deeper}${entry},\n`).join('')}${indent}${close}`
-}
-
-function toName(name: string): string {
-  if (name === '__proto__') return "['__proto__']" // as a plain name it would set the prototype
-  return /^[A-Za-z_$][\w$]*$/.test(name) ? name : toQuoted(name)
-}
-
-function toQuoted(text: string): string {
-  const inner = JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")
-  return `'${inner}'`
 }

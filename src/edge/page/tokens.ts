@@ -20,10 +20,10 @@ export function likelihoodOf({ logprob }: TokenAlternative): number {
   return level < 0 ? BOUNDS.length : level
 }
 
-/** 0.934 -> "93%", 0.0042 -> "0.4%", 0.00001 -> "under 0.1%". */
+/** 0.934 -> "93%", 0.0042 -> "0.4%", 0.00001 -> "<0.1%". */
 export function toPercent(logprob: number): string {
   const percent = Math.exp(logprob) * 100
-  if (percent < 0.1) return 'under 0.1%'
+  if (percent < 0.1) return '<0.1%'
   return `${percent < 10 ? +percent.toFixed(1) : Math.round(percent)}%`
 }
 
