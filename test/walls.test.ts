@@ -20,7 +20,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   engine: ['types', 'errors', 'gemma'],
   convert: ['types', 'errors', 'gemma'],
   guard: ['types', 'errors', 'gemma'],
-  edge: ['types', 'errors', 'gemma', 'guard', 'engine'],
+  edge: ['types', 'errors', 'gemma', 'client', 'guard', 'engine'],
   cli: ['types', 'errors', 'gemma', 'client', 'route', 'guard', 'engine', 'convert', 'edge'],
 }
 

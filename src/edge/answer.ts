@@ -1,6 +1,7 @@
 /** Answers one call, as a stream or whole: events of a Backend in, an HTTP response out. */
+import { joined } from '../client/collect.ts'
 import { FacetError, toFacetError } from '../errors.ts'
-import type { Backend, TokenLogprob, Usage } from '../types.ts'
+import type { Backend, TokenLogprob, ToolCall, Usage } from '../types.ts'
 import type { Call } from './call.ts'
 import { type ChoiceEvent, runChoices } from './choices.ts'
 import { type Report, toErrorBody } from './error-response.ts'
@@ -106,6 +107,7 @@ async function* toChunks(
     }
     if (event.type === 'text' && (event.text !== '' || event.logprobs?.length))
       yield writer.text(choice, event)
+    if (event.type === 'tool') yield writer.tool(choice, event)
     if (event.type === 'finish') {
       usages[choice] = event.usage
       yield writer.finish(choice, event.reason)
@@ -115,7 +117,11 @@ async function* toChunks(
 }
 
 async function toChoices(call: Call, events: AsyncIterable<ChoiceEvent>): Promise<Choice[]> {
-  const drafts = call.requests.map(() => ({ text: '', logprobs: [] as TokenLogprob[] }))
+  const drafts = call.requests.map(() => ({
+    text: '',
+    logprobs: [] as TokenLogprob[],
+    calls: new Map<number, ToolCall>(),
+  }))
   const choices: Choice[] = []
   for await (const { choice, event } of events) {
     const draft = drafts[choice]!
@@ -123,7 +129,11 @@ async function toChoices(call: Call, events: AsyncIterable<ChoiceEvent>): Promis
       draft.text += event.text
       draft.logprobs.push(...(event.logprobs ?? []))
     }
-    if (event.type === 'finish') choices[choice] = { ...draft, reason: event.reason, usage: event.usage }
+    if (event.type === 'tool') draft.calls.set(event.index, joined(draft.calls.get(event.index), event))
+    if (event.type === 'finish') {
+      const { calls, ...rest } = draft
+      choices[choice] = { ...rest, toolCalls: [...calls.values()], reason: event.reason, usage: event.usage }
+    }
   }
   return choices
 }

@@ -12,6 +12,7 @@ import { toCompletionCall } from './completion-request.ts'
 import { completionWriter } from './completion-response.ts'
 import { DEFAULT_TIMEOUTS, withDeadlines } from './deadlines.ts'
 import { admitTo, Drain, endingState } from './drain.ts'
+import { toEchoes } from './echo.ts'
 import { type Report, toErrorResponse } from './error-response.ts'
 import { type EdgeEnv, observed } from './exchange.ts'
 import { Figures } from './figures.ts'
@@ -115,7 +116,7 @@ export function createEdge(options: EdgeOptions): Hono {
     path: string,
     prefix: string,
     toCall: (json: unknown) => C,
-    writerFor: (call: C) => AnswerOptions['writer'],
+    writerFor: (call: C, backend: Backend, signal: AbortSignal) => Promise<AnswerOptions['writer']>,
   ): void => {
     app.post(path, async (c) => {
       const { raw } = c.req
@@ -126,7 +127,8 @@ export function createEdge(options: EdgeOptions): Hono {
       const found = findBackend(backends, call.model)
       exchange.model = found.model.id
       const backend = observed(exchange)(traced(exchange, logPrompts)(found))
-      return answer(call, { backend, prefix, writer: writerFor(call), signal: raw.signal, exchange, report })
+      const writer = await writerFor(call, backend, raw.signal)
+      return answer(call, { backend, prefix, writer, signal: raw.signal, exchange, report })
     })
     allow(path, 'POST')
   }
@@ -147,8 +149,9 @@ export function createEdge(options: EdgeOptions): Hono {
     })
   }
 
-  post('/v1/chat/completions', 'chatcmpl', toChatCall, () => chatWriter)
-  post('/v1/completions', 'cmpl', toCompletionCall, ({ echoes }) => {
+  post('/v1/chat/completions', 'chatcmpl', toChatCall, async () => chatWriter)
+  post('/v1/completions', 'cmpl', toCompletionCall, async (call, backend, signal) => {
+    const echoes = await toEchoes(call, backend, signal)
     return (head, settings) => completionWriter(head, settings, echoes)
   })
   get('/v1/models', () => Response.json(toModelList(backends)))

@@ -2,6 +2,7 @@
 import { FacetError } from '../errors.ts'
 import type { ChatRequest, Sampling } from '../types.ts'
 import {
+  about,
   boolean,
   choose,
   closed,
@@ -56,43 +57,58 @@ export const maxTokens: Schema<number | undefined> = optional(
   integerIn(1, Number.MAX_SAFE_INTEGER, 'a whole number of at least 1'),
 )
 
+const oneStop = mapped(nonEmptyText, (stop) => [stop])
+const stops = listOf(nonEmptyText, STOP, 0, MOST_STOPS)
+const stop: Schema<readonly string[]> = choose<readonly string[]>([oneStop, stops], (input) =>
+  typeof input === 'string' ? oneStop : stops,
+)
+
 export const callEntries: { readonly [K in keyof CallFields]: Schema<CallFields[K]> } = {
-  model: optional(nonEmptyText),
-  n: optional(integerIn(1, MOST_CHOICES)),
-  stream: optional(boolean),
+  model: about("Default: the server's first.", optional(nonEmptyText)),
+  n: about('Answers to give; with a seed, answer i gets seed + i.', optional(integerIn(1, MOST_CHOICES))),
+  stream: about('Send server-sent events.', optional(boolean)),
   stream_options: optional(
-    closed({ include_usage: optional(boolean) }, { ignored: ['include_obfuscation'] }),
-  ),
-  max_tokens: maxTokens,
-  stop: optional(
-    choose<readonly string[]>((input) =>
-      typeof input === 'string'
-        ? mapped(nonEmptyText, (stop) => [stop])
-        : listOf(nonEmptyText, STOP, 0, MOST_STOPS),
+    closed(
+      { include_usage: about('Send the usage in a last chunk.', optional(boolean)) },
+      { refused: { include_obfuscation: [false] } },
     ),
   ),
-  temperature: optional(numberIn(0, 2)),
-  top_p: optional(numberIn(Number.MIN_VALUE, 1, 'a number above 0 and at most 1')),
+  max_tokens: maxTokens,
+  stop: about('The answer ends before any of these.', optional(stop)),
+  temperature: about('0 always takes the likeliest token.', optional(numberIn(0, 2))),
+  top_p: about(
+    'Keep the likeliest tokens that together are this probable.',
+    optional(numberIn(Number.MIN_VALUE, 1, 'a number above 0 and at most 1')),
+  ),
   // As in vLLM, -1 and 0 keep every token.
-  top_k: optional(integerIn(-1, 2 ** 31, 'a whole number of at least 1, or -1 for all tokens')),
-  min_p: optional(numberIn(0, 1)),
-  seed: optional(integerIn(-MOST_SEED, MOST_SEED)),
-  presence_penalty: optional(numberIn(-2, 2)),
-  frequency_penalty: optional(numberIn(-2, 2)),
-  repetition_penalty: optional(numberIn(0.01, 100)),
-  logit_bias: optional(mapOf(/^\d{1,9}$/, 'an object from token ids to numbers', numberIn(-100, 100))),
+  top_k: about(
+    'Keep this many of the likeliest tokens.',
+    optional(integerIn(-1, 2 ** 31, 'a whole number of at least 1, or -1 for all tokens')),
+  ),
+  min_p: about('Keep tokens at least this fraction as likely as the likeliest.', optional(numberIn(0, 1))),
+  seed: about('The same seed and request give the same answer.', optional(integerIn(-MOST_SEED, MOST_SEED))),
+  presence_penalty: about('Once for every token already in the answer.', optional(numberIn(-2, 2))),
+  frequency_penalty: about('For each time a token stands in the answer.', optional(numberIn(-2, 2))),
+  repetition_penalty: about(
+    'Above 1 makes tokens of prompt and answer less likely.',
+    optional(numberIn(0.01, 100)),
+  ),
+  logit_bias: about(
+    'Added to the logits of token ids; -100 bans a token.',
+    optional(mapOf(/^\d{1,9}$/, 'an object from token ids to numbers', numberIn(-100, 100))),
+  ),
 }
 
-/** Parameters of OpenAI that change nothing about the answer. */
-export const IGNORED: readonly string[] = [
-  'user',
-  'metadata',
-  'store',
-  'service_tier',
-  'safety_identifier',
-  'prompt_cache_key',
-  'prompt_cache_retention',
-]
+/** Labels of OpenAI's API: they ask for nothing that could be left undone. */
+export const LABELS: readonly string[] = ['user', 'safety_identifier', 'prompt_cache_key']
+
+/** Parameters of both endpoints that ask for what this server does not do, with the values that do not. */
+export const REFUSED: Readonly<Record<string, readonly unknown[]>> = {
+  metadata: [{}],
+  store: [false],
+  service_tier: ['auto', 'default'],
+  prompt_cache_retention: ['in-memory', 'in_memory'],
+}
 
 /** The request as the engine wants it, all but the prompt. */
 export function toSettings(fields: CallFields): Sampling & { maxTokens?: number; stop?: readonly string[] } {

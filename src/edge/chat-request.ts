@@ -1,21 +1,28 @@
 /** The body of POST /v1/chat/completions: from the wire to a Call. */
 import { FacetError } from '../errors.ts'
-import type { Message } from '../types.ts'
-import { type Call, type CallFields, callEntries, IGNORED, maxTokens, toCall, toSettings } from './call.ts'
+import type { Message, ResponseFormat, Tool, ToolChoice } from '../types.ts'
 import {
+  type Call,
+  type CallFields,
+  callEntries,
+  LABELS,
+  maxTokens,
+  REFUSED,
+  toCall,
+  toSettings,
+} from './call.ts'
+import { message } from './chat-message.ts'
+import { responseFormat, tool, toolChoice } from './chat-tools.ts'
+import {
+  about,
   boolean,
-  choose,
   closed,
   defined,
   integerIn,
-  isObject,
   listOf,
-  mapped,
-  oneOf,
   optional,
   readFields,
   type Schema,
-  text,
 } from './field.ts'
 
 interface ChatFields extends CallFields {
@@ -23,76 +30,36 @@ interface ChatFields extends CallFields {
   readonly max_completion_tokens: number | undefined
   readonly logprobs: boolean | undefined
   readonly top_logprobs: number | undefined
+  readonly response_format: ResponseFormat | undefined
+  readonly tools: readonly Tool[] | undefined
+  readonly tool_choice: ToolChoice | undefined
+  readonly parallel_tool_calls: boolean | undefined
 }
 
 const MOST_MESSAGES = 10_000
-const MOST_PARTS = 1_000
-const ROLES = ['system', 'developer', 'user', 'assistant'] as const
+const MOST_TOOLS = 128
 
-/** With a wrong type or role the other keys do not matter: the error should name what decides. */
-const keysUnless = (input: unknown, fine: boolean): string[] =>
-  fine || !isObject(input) ? [] : Object.keys(input)
-
-const part: Schema<string> = choose((input) =>
-  mapped(
-    closed(
-      { type: oneOf(['text'], '"text", since this server reads no images, audio or files'), text },
-      { ignored: keysUnless(input, isObject(input) && input.type === 'text') },
-    ),
-    (fields) => fields.text,
-  ),
-)
-
-/** Parts are joined as they are: what stands between them is the caller's. */
-const content: Schema<string> = choose((input) =>
-  Array.isArray(input)
-    ? mapped(listOf(part, 'a list of text parts', 1, MOST_PARTS), (parts) => parts.join(''))
-    : typeof input === 'string'
-      ? text
-      : mapped(listOf(part, 'a string or a list of text parts', 1, MOST_PARTS), () => ''),
-)
-
-/** What an answer of OpenAI carries besides its content is let pass while it is empty. */
-const refusedInMessage = {
-  name: [],
-  refusal: [],
-  audio: [],
-  annotations: [[]],
-  tool_calls: [[]],
-  function_call: [],
-  reasoning_content: [''],
-}
-
-const message: Schema<Message> = choose((input) =>
-  mapped(
-    closed(
-      { role: oneOf(ROLES), content },
-      {
-        ignored: keysUnless(input, isObject(input) && ROLES.some((role) => role === input.role)),
-        refused: refusedInMessage,
-      },
-    ),
-    ({ role, content }) => ({ role: role === 'developer' ? 'system' : role, content }),
-  ),
-)
-
-const schema: Schema<ChatFields> = closed(
+export const chatSchema: Schema<ChatFields> = closed(
   {
     ...callEntries,
     messages: listOf(message, 'a list of messages', 1, MOST_MESSAGES),
-    max_completion_tokens: maxTokens,
-    logprobs: optional(boolean),
-    top_logprobs: optional(integerIn(0, 20)),
+    max_completion_tokens: about('Most tokens of the answer.', maxTokens),
+    logprobs: about('Report the log-probability of each token.', optional(boolean)),
+    top_logprobs: about('Report this many alternatives to each token.', optional(integerIn(0, 20))),
+    response_format: about('What form the answer takes.', optional(responseFormat)),
+    tools: about(
+      'Functions the model may ask to have called.',
+      optional(listOf(tool, 'a list of tools', 0, MOST_TOOLS)),
+    ),
+    tool_choice: about('Whether the model may, must or must not call.', optional(toolChoice)),
+    parallel_tool_calls: about('Whether one answer may hold several calls.', optional(boolean)),
   },
   {
-    // Without tools there is nothing to call in parallel.
-    ignored: [...IGNORED, 'parallel_tool_calls'],
+    ignored: LABELS,
     refused: {
-      tools: [[]],
-      tool_choice: ['none', 'auto'],
+      ...REFUSED,
       functions: [[]],
       function_call: ['none', 'auto'],
-      response_format: [{ type: 'text' }],
       modalities: [['text']],
       reasoning_effort: ['none'],
       verbosity: ['medium'],
@@ -106,7 +73,7 @@ const schema: Schema<ChatFields> = closed(
 
 /** @throws FacetError invalid_request with the first field at fault */
 export function toChatCall(json: unknown): Call {
-  const fields = readFields(schema, json)
+  const fields = readFields(chatSchema, json)
   const { max_completion_tokens: most, max_tokens: legacy, logprobs, top_logprobs: top } = fields
   if (most !== undefined && legacy !== undefined && most !== legacy) {
     throw new FacetError(
@@ -120,10 +87,22 @@ export function toChatCall(json: unknown): Call {
       field: 'top_logprobs',
     })
   }
+  const { tools = [], tool_choice: choice } = fields
+  if (choice !== undefined && choice !== 'none' && choice !== 'auto' && tools.length === 0) {
+    throw new FacetError('invalid_request', 'tool_choice needs tools; send them as well.', {
+      field: 'tool_choice',
+    })
+  }
   const request = {
     messages: fields.messages,
     ...toSettings({ ...fields, max_tokens: most ?? legacy }),
-    ...defined({ logprobs: logprobs ? (top ?? 0) : undefined }),
+    ...defined({
+      logprobs: logprobs ? (top ?? 0) : undefined,
+      responseFormat: fields.response_format,
+      tools: tools.length > 0 ? tools : undefined,
+      toolChoice: tools.length > 0 ? choice : undefined,
+      parallelToolCalls: fields.parallel_tool_calls,
+    }),
   }
   return toCall(fields, [request])
 }

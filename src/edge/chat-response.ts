@@ -1,5 +1,5 @@
 /** Answers of POST /v1/chat/completions: `chat.completion` and `chat.completion.chunk`. */
-import type { FinishReason, TokenAlternative, TokenLogprob } from '../types.ts'
+import type { FinishReason, TokenAlternative, TokenLogprob, ToolCall } from '../types.ts'
 import { type Choice, type Head, toFinite, type Writer, type WriterOptions } from './writer.ts'
 
 export function chatWriter(head: Head, { includeUsage, logprobs: wanted }: WriterOptions): Writer {
@@ -23,6 +23,11 @@ export function chatWriter(head: Head, { includeUsage, logprobs: wanted }: Write
     open: (index) => one(index, { role: 'assistant', content: '', refusal: null }),
     text: (index, event) =>
       one(index, { content: event.text }, wanted ? toLogprobs(event.logprobs ?? []) : null),
+    tool: (index, { index: call, id, name, arguments: text }) => {
+      const head = id === undefined ? {} : { id, type: 'function' }
+      const own = { ...(name !== undefined && { name }), arguments: text }
+      return one(index, { tool_calls: [{ index: call, ...head, function: own }] })
+    },
     finish: (index, reason) => one(index, {}, null, reason),
     usage: (usage) => ({ ...toChunk([]), usage }),
     whole: (choices, usage) => ({
@@ -37,13 +42,24 @@ export function chatWriter(head: Head, { includeUsage, logprobs: wanted }: Write
   }
 }
 
-function toChoice({ text, logprobs, reason }: Choice, index: number, wanted: boolean): object {
+function toChoice({ text, logprobs, toolCalls, reason }: Choice, index: number, wanted: boolean): object {
+  const called = toolCalls.length > 0
   return {
     index,
-    message: { role: 'assistant', content: text, refusal: null, annotations: [] },
+    message: {
+      role: 'assistant',
+      content: called && text === '' ? null : text,
+      ...(called && { tool_calls: toolCalls.map(toWireCall) }),
+      refusal: null,
+      annotations: [],
+    },
     logprobs: wanted ? toLogprobs(logprobs) : null,
     finish_reason: reason,
   }
+}
+
+function toWireCall({ id, name, arguments: text }: ToolCall): object {
+  return { id, type: 'function', function: { name, arguments: text } }
 }
 
 function toLogprobs(tokens: readonly TokenLogprob[]): object {

@@ -1,8 +1,17 @@
 /** The body of POST /v1/completions: from the wire to a Call. */
-import { FacetError } from '../errors.ts'
 import type { ChatRequest } from '../types.ts'
-import { type Call, type CallFields, callEntries, IGNORED, MOST_CHOICES, toCall, toSettings } from './call.ts'
 import {
+  type Call,
+  type CallFields,
+  callEntries,
+  LABELS,
+  MOST_CHOICES,
+  REFUSED,
+  toCall,
+  toSettings,
+} from './call.ts'
+import {
+  about,
   boolean,
   choose,
   closed,
@@ -25,8 +34,8 @@ interface CompletionFields extends CallFields {
 }
 
 export interface CompletionCall extends Call {
-  /** What to put before each choice: the prompts with `echo`, else nothing. */
-  readonly echoes: readonly string[]
+  /** Whether the prompt stands before each choice. */
+  readonly echo: boolean
 }
 
 /** OpenAI's default here, unlike for chats. */
@@ -42,44 +51,44 @@ const ids: Schema<RawPrompt> = listOf(
 
 const PROMPT = 'a string, a list of strings, a list of token ids or a list of such lists'
 
-/** The first item tells which of the four kinds it is. */
-const prompts: Schema<readonly RawPrompt[]> = choose((input) => {
-  if (typeof input === 'string') return mapped(text, (prompt) => [prompt])
-  const first: unknown = Array.isArray(input) ? input[0] : undefined
-  if (typeof first === 'number') return mapped(ids, (prompt) => [prompt])
-  return listOf<RawPrompt>(Array.isArray(first) ? ids : text, PROMPT, 1, MOST_CHOICES)
-})
+const onePrompt = mapped(text, (prompt): RawPrompt[] => [prompt])
+const oneIdPrompt = mapped(ids, (prompt): RawPrompt[] => [prompt])
+const textPrompts: Schema<RawPrompt[]> = listOf<RawPrompt>(text, PROMPT, 1, MOST_CHOICES)
+const idPrompts = listOf(ids, PROMPT, 1, MOST_CHOICES)
 
-const schema: Schema<CompletionFields> = closed(
-  { ...callEntries, prompt: prompts, echo: optional(boolean), logprobs: optional(integerIn(0, 20)) },
+/** The first item tells which of the four kinds it is. */
+const prompts: Schema<readonly RawPrompt[]> = choose<readonly RawPrompt[]>(
+  [onePrompt, oneIdPrompt, textPrompts, idPrompts],
+  (input) => {
+    if (typeof input === 'string') return onePrompt
+    const first: unknown = Array.isArray(input) ? input[0] : undefined
+    if (typeof first === 'number') return oneIdPrompt
+    return Array.isArray(first) ? idPrompts : textPrompts
+  },
+)
+
+export const completionSchema: Schema<CompletionFields> = closed(
   {
-    ignored: IGNORED,
+    ...callEntries,
+    max_tokens: about(`Most tokens of the answer. Default: ${DEFAULT_MAX_TOKENS}.`, callEntries.max_tokens),
+    prompt: about('Continued exactly as given.', prompts),
+    echo: about('Put the prompt before each answer.', optional(boolean)),
+    logprobs: about('Report each token with this many alternatives.', optional(integerIn(0, 20))),
+  },
+  {
+    ignored: LABELS,
     // Choices are never drawn and thrown away; best_of 1 asks for just that.
-    refused: { suffix: [''], best_of: [1] },
+    refused: { ...REFUSED, suffix: [''], best_of: [1] },
   },
 )
 
 /** @throws FacetError invalid_request with the first field at fault */
 export function toCompletionCall(json: unknown): CompletionCall {
-  const fields = readFields(schema, json)
+  const fields = readFields(completionSchema, json)
   const settings = {
     ...toSettings({ ...fields, max_tokens: fields.max_tokens ?? DEFAULT_MAX_TOKENS }),
     ...defined({ logprobs: fields.logprobs }),
   }
   const requests = fields.prompt.map((prompt): ChatRequest => ({ prompt, ...settings }))
-  const call = toCall(fields, requests)
-  if (!fields.echo) return { ...call, echoes: [] }
-  if (fields.logprobs !== undefined) {
-    fail('logprobs cannot be given for an echoed prompt; leave out echo or logprobs.', 'logprobs')
-  }
-  return { ...call, echoes: call.requests.map(({ prompt }) => toEcho(prompt)) }
-}
-
-function toEcho(prompt: ChatRequest['prompt']): string {
-  if (typeof prompt === 'string') return prompt
-  return fail('echo works for prompts given as text; leave it out for token ids.', 'echo')
-}
-
-function fail(sentence: string, field: string): never {
-  throw new FacetError('invalid_request', sentence, { field })
+  return { ...toCall(fields, requests), echo: fields.echo ?? false }
 }

@@ -26,19 +26,50 @@ export function toErrorBody(error: FacetError): ErrorBody {
   return { error: { message: error.message, type, param: error.field ?? null, code: error.code } }
 }
 
+/** Fields of requests that the wire knows by another name. */
+const NAMES: Readonly<Record<string, string>> = {
+  topK: 'top_k',
+  topP: 'top_p',
+  minP: 'min_p',
+  maxTokens: 'max_tokens',
+  logitBias: 'logit_bias',
+  presencePenalty: 'presence_penalty',
+  frequencyPenalty: 'frequency_penalty',
+  repetitionPenalty: 'repetition_penalty',
+  responseFormat: 'response_format',
+  toolChoice: 'tool_choice',
+  parallelToolCalls: 'parallel_tool_calls',
+  toolCalls: 'tool_calls',
+  toolCallId: 'tool_call_id',
+}
+const NAME = new RegExp(`\\b(?:${Object.keys(NAMES).join('|')})\\b`, 'g')
+
 /** A Backend's complaint about `logitBias`, to a client that knows it as `logit_bias`. */
 export function toWireNames(error: FacetError): FacetError {
-  const [name] = /^[a-z]+[A-Z]\w*/.exec(error.field ?? '') ?? []
-  if (!name) return error
-  const wire = name.replace(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`)
-  const { status, retryAfterMs, backend, cause } = error
-  return new FacetError(error.code, error.message.replaceAll(name, wire), {
-    field: error.field!.replace(name, wire),
+  const { field, status, retryAfterMs, backend, cause } = error
+  if (field === undefined) return error
+  const wire = toWirePath(field)
+  // What is named in passing; the field itself may hold names that are the caller's own.
+  const message = error.message.split(field).map(renamed).join(wire)
+  return new FacetError(error.code, message, {
+    field: wire,
     status,
     ...(retryAfterMs !== undefined && { retryAfterMs }),
     ...(backend !== undefined && { backend }),
     ...(cause !== undefined && { cause }),
   })
+}
+
+function toWirePath(field: string): string {
+  const format = /^responseFormat\.schema\b/.exec(field)?.[0]
+  if (format) return `response_format.json_schema.schema${field.slice(format.length)}`
+  const tool = /^tools\[\d+\](?=\.)/.exec(field)?.[0]
+  if (tool) return `${tool}.function${field.slice(tool.length)}`
+  return renamed(field)
+}
+
+function renamed(text: string): string {
+  return text.replace(NAME, (name) => NAMES[name]!)
 }
 
 export function toErrorResponse(thrown: unknown, report: Report, extra: object = {}): Response {

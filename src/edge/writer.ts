@@ -1,5 +1,5 @@
 /** What both endpoints' answers share on the wire, and the interface by which they differ. */
-import type { ChatEvent, FinishReason, ModelSpec, TokenLogprob, Usage } from '../types.ts'
+import type { ChatEvent, FinishReason, ModelSpec, TokenLogprob, ToolCall, Usage } from '../types.ts'
 
 /** The same in every chunk of an answer. */
 export interface Head {
@@ -16,6 +16,8 @@ export interface Choice {
   readonly text: string
   /** Empty when none were asked for. */
   readonly logprobs: readonly TokenLogprob[]
+  /** Empty when nothing is called. */
+  readonly toolCalls: readonly ToolCall[]
   readonly reason: FinishReason
   readonly usage: Usage
 }
@@ -30,6 +32,7 @@ export interface Writer {
   /** The chunk that opens a choice, where the endpoint has one. */
   open(choice: number): object | undefined
   text(choice: number, event: Extract<ChatEvent, { type: 'text' }>): object
+  tool(choice: number, event: Extract<ChatEvent, { type: 'tool' }>): object
   finish(choice: number, reason: FinishReason): object
   usage(usage: WireUsage): object
   whole(choices: readonly Choice[], usage: WireUsage): object

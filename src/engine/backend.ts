@@ -14,7 +14,9 @@ import type {
   TokenLogprob,
 } from '../types.ts'
 import { EventQueue } from './event-queue.ts'
-import { type AnswerPlan, answer, score } from './generate.ts'
+import { type AnswerForm, type AnswerPlan, answer, score } from './generate.ts'
+import { formOf } from './grammar/form.ts'
+import type { Grammars } from './grammar/grammars.ts'
 import type { Graph } from './graph.ts'
 import { type Limits, watch } from './limits.ts'
 import { checkChatRequest, checkScoreRequest } from './request.ts'
@@ -86,8 +88,17 @@ export function createEngine(options: EngineOptions): Engine {
     return ids
   }
 
+  let grammars: Promise<Grammars> | undefined
+  const formFor = async (request: ChatRequest): Promise<AnswerForm | undefined> => {
+    const form = formOf(request)
+    if (!form) return undefined
+    grammars ??= import('./grammar/grammars.ts').then(({ createGrammars }) =>
+      createGrammars(tokenizer, config.vocabSize, eosIds),
+    )
+    return { ...form, matcher: (await grammars).match(form) }
+  }
+
   const planOf = (request: ChatRequest): AnswerPlan => {
-    checkChatRequest(request, model, config.vocabSize)
     const prompt = promptOf(request, 1)
     return {
       prompt,
@@ -108,11 +119,13 @@ export function createEngine(options: EngineOptions): Engine {
         events.abort(error)
         left.abort()
       })
+      checkChatRequest(request, model, config.vocabSize)
       const plan = planOf(request)
+      const form = await formFor(request)
       const job = function* () {
         events.push({ type: 'start', id: answerId(), model: model.id, backend: 'engine' })
-        yield* answer(plan, tokenizer, (event) => {
-          if (event.type === 'text') limits?.content()
+        yield* answer({ ...plan, ...(form && { form }) }, tokenizer, (event) => {
+          if (event.type !== 'finish') limits?.content()
           events.push(event)
         })
       }

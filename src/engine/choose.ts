@@ -36,16 +36,23 @@ export function choose(logits: Float32Array, choice: Choice): Chosen {
 }
 
 function adjust(logits: Float32Array, { allowed, adjustments }: Choice): void {
-  if (allowed) {
-    for (let id = 0; id < logits.length; id++) {
-      if (((allowed[id >>> 5] ?? 0) >>> (id & 31)) % 2 === 0) logits[id] = -Infinity
-    }
-  }
+  if (allowed) removeOthers(logits, allowed)
   for (const { id, bias, penalty, minus } of adjustments) {
     logits[id]! += bias
     const logit = logits[id]!
     logits[id] = logit > 0 ? logit / penalty : logit * penalty
     logits[id]! -= minus
+  }
+}
+
+/** Whole words at once where all or none of their tokens are allowed, as is mostly the case. */
+function removeOthers(logits: Float32Array, allowed: Uint32Array): void {
+  for (let start = 0; start < logits.length; start += 32) {
+    const bits = allowed[start >>> 5] ?? 0
+    if (bits === 0xffffffff) continue
+    const end = Math.min(start + 32, logits.length)
+    if (bits === 0) logits.fill(-Infinity, start, end)
+    else for (let id = start; id < end; id++) if ((bits & (1 << (id & 31))) === 0) logits[id] = -Infinity
   }
 }
 
@@ -65,6 +72,7 @@ function draw(logits: Float32Array, max: number, { temperature, topK, topP, minP
   if (topP < 1) keepNucleus(weights, topP)
   return ids[pick(weights, minP, uniform)]!
 }
+
 /** Probabilities relative to the most likely token's. */
 function toWeights(logits: Float32Array, max: number, temperature: number): Float64Array {
   const weights = new Float64Array(logits.length)

@@ -4,6 +4,8 @@ import type { Tokenizer } from '../gemma/tokenizer.ts'
 import type { ChatEvent, FinishReason, Sampling, TokenLogprob } from '../types.ts'
 import type { Choice, Chosen } from './choice.ts'
 import { choose } from './choose.ts'
+import { createCallReader, toolCallId } from './grammar/call-reader.ts'
+import type { Matcher } from './grammar/matcher.ts'
 import { logprobOf, type MeasuredToken, toTokenLogprob } from './logprobs.ts'
 import { createSampler } from './sampler.ts'
 import type { Job, Work } from './scheduler.ts'
@@ -18,12 +20,24 @@ export interface AnswerPlan {
   /** How many alternatives to report; undefined: no log-probabilities at all. */
   readonly logprobs: number | undefined
   readonly eosIds: ReadonlySet<number>
+  /** What form the answer takes; undefined: free text. */
+  readonly form?: AnswerForm
 }
 
-/** Generates one answer: sends text events and the finish event. */
+/** A form, and what holds one answer to it. */
+export interface AnswerForm {
+  readonly matcher: Matcher
+  /** Whether the answer may be calls of tools. */
+  readonly calls: boolean
+  /** Whether nothing but the end can follow a last bracket or quote. */
+  readonly single: boolean
+}
+
+/** Generates one answer: sends text and tool events and the finish event. */
 export function* answer(plan: AnswerPlan, tokenizer: Tokenizer, send: (event: ChatEvent) => void): Job<void> {
+  const { form } = plan
   const sampler = createSampler(plan.sampling, plan.prompt, plan.logprobs)
-  const text = createTextSender(plan.stop, tokenizer, send)
+  const text = createTextSender(plan.stop, tokenizer, send, form?.calls ?? false)
   let cachedTokens: number | undefined
   const onReused = (count: number): void => {
     cachedTokens = count
@@ -32,19 +46,25 @@ export function* answer(plan: AnswerPlan, tokenizer: Tokenizer, send: (event: Ch
   let reason: FinishReason | undefined
   let completionTokens = 0
   while (!reason) {
-    const chosen = yield* chosenBy(work, sampler.choice())
+    // What turned out to be free text, though calls were possible, needs no grammar any more.
+    const matcher = form?.calls && text.kind === 'text' ? undefined : form?.matcher
+    const chosen = yield* chosenBy(work, sampler.choice(matcher?.allowed))
     const { id } = chosen
     sampler.accept(id)
     completionTokens++
     if (plan.eosIds.has(id)) reason = 'stop'
     else {
+      matcher?.accept(id)
       text.push(id, isMeasured(chosen) ? toTokenLogprob(chosen, tokenizer) : undefined)
+      const full = completionTokens === plan.maxTokens
       if (text.stopped) reason = 'stop'
-      else if (completionTokens === plan.maxTokens) reason = 'length'
+      else if (matcher?.mayEnd && (full || (form?.single && text.isClosed))) reason = 'stop'
+      else if (full) reason = 'length'
       else work = { tokens: [id] }
     }
   }
   text.flush()
+  if (reason === 'stop' && text.kind === 'calls') reason = 'tool_calls'
   const usage = { promptTokens: plan.prompt.length, completionTokens }
   send({ type: 'finish', reason, usage: { ...usage, ...(cachedTokens !== undefined && { cachedTokens }) } })
 }
@@ -97,12 +117,23 @@ export function* score(plan: ScorePlan, tokenizer: Tokenizer): Job<TokenLogprob[
   return results
 }
 
-/** Tokens in, text events out: whole characters, nothing of a stop string, and each token's log-probability. */
-function createTextSender(stops: readonly string[], tokenizer: Tokenizer, send: (event: ChatEvent) => void) {
+/**
+ * Tokens in, text events out: whole characters, nothing of a stop string, and each token's log-probability.
+ * Where there may be calls, an answer that begins with a brace is calls, and tool events come out.
+ */
+function createTextSender(
+  stops: readonly string[],
+  tokenizer: Tokenizer,
+  send: (event: ChatEvent) => void,
+  mayCall: boolean,
+) {
   const decoder = tokenizer.stream()
   const filter = createStopFilter(stops)
+  const calls = createCallReader(send, toolCallId)
   /** Log-probabilities of tokens not yet sent, with where their text starts. */
   const pending: { readonly start: number; readonly logprob: TokenLogprob }[] = []
+  let kind: 'unknown' | 'text' | 'calls' = mayCall ? 'unknown' : 'text'
+  let last = ''
   let decoded = 0
   let sent = 0
   const emit = (text: string): void => {
@@ -116,14 +147,24 @@ function createTextSender(stops: readonly string[], tokenizer: Tokenizer, send: 
     get stopped(): boolean {
       return filter.stopped
     },
+    get kind(): 'unknown' | 'text' | 'calls' {
+      return kind
+    },
+    /** Whether the last character ends a JSON value for certain; a number may go on. */
+    get isClosed(): boolean {
+      return /[^\d]/.test(last)
+    },
     push(id: number, logprob?: TokenLogprob): void {
       if (logprob) pending.push({ start: decoded, logprob })
       const text = decoder.push(id)
       decoded += text.length
-      emit(filter.push(text))
+      last = text.at(-1) ?? ''
+      if (kind === 'unknown' && text !== '') kind = text.startsWith('{') ? 'calls' : 'text'
+      if (kind === 'calls') calls.push(text)
+      else emit(filter.push(text))
     },
     flush(): void {
-      emit(filter.push(decoder.flush()) + filter.flush())
+      if (kind !== 'calls') emit(filter.push(decoder.flush()) + filter.flush())
     },
   }
 }

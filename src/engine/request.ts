@@ -4,6 +4,7 @@ import type { ChatRequest, ModelSpec, Prompt, ScoreRequest } from '../types.ts'
 
 const MOST_ALTERNATIVES = 20
 const MOST_BIAS = 100
+const MOST_TOOLS = 128
 
 /** @throws FacetError invalid_request with the field, model_not_found */
 export function checkChatRequest(request: ChatRequest, model: ModelSpec, vocabSize: number): void {
@@ -22,6 +23,8 @@ export function checkChatRequest(request: ChatRequest, model: ModelSpec, vocabSi
   whole(request.logprobs, 'logprobs', 0, MOST_ALTERNATIVES)
   checkStop(request.stop)
   checkBias(request.logitBias, vocabSize)
+  checkTools(request)
+  checkFormat(request)
 }
 
 /** @throws FacetError invalid_request with the field, model_not_found */
@@ -82,6 +85,54 @@ function checkStop(stop: unknown): void {
       fail(`stop[${i}]`, `must be a string that is not empty, but is ${show(text)}`)
     }
   }
+}
+
+function checkTools({ tools, toolChoice, parallelToolCalls, messages }: ChatRequest): void {
+  if (parallelToolCalls !== undefined && typeof parallelToolCalls !== 'boolean') {
+    fail('parallelToolCalls', `must be true or false, but is ${show(parallelToolCalls)}`)
+  }
+  const names = new Set<unknown>()
+  if (tools !== undefined && !Array.isArray(tools))
+    fail('tools', `must be a list of tools, but is ${show(tools)}`)
+  if (tools && tools.length > MOST_TOOLS)
+    fail('tools', `may hold at most ${MOST_TOOLS}, but holds ${tools.length}`)
+  for (const [i, tool] of (tools ?? []).entries()) {
+    const name: unknown = tool?.name
+    if (typeof name !== 'string' || !/^[\w-]{1,64}$/.test(name)) {
+      fail(`tools[${i}].name`, `must be 1 to 64 letters, digits, _ or -, but is ${show(name)}`)
+    }
+    if (names.has(name)) fail(`tools[${i}].name`, `must not be that of another tool, but is ${show(name)}`)
+    names.add(name)
+  }
+  if (names.size > 0 && messages === undefined)
+    fail('tools', 'are for messages; leave them out with a raw prompt')
+  if (toolChoice === undefined || toolChoice === 'none') return
+  if (typeof toolChoice === 'object' && toolChoice !== null) {
+    if (!names.has(toolChoice.name))
+      fail('toolChoice', `names ${show(toolChoice.name)}, which is not among tools`)
+  } else if (toolChoice !== 'auto' && toolChoice !== 'required') {
+    fail(
+      'toolChoice',
+      `must be none, auto, required or an object with the name of a tool, but is ${show(toolChoice)}`,
+    )
+  } else if (toolChoice === 'required' && names.size === 0)
+    fail('toolChoice', 'is required, but there are no tools')
+}
+
+function checkFormat({ responseFormat, tools, toolChoice, stop }: ChatRequest): void {
+  if (responseFormat === undefined) return
+  const type: unknown = responseFormat?.type
+  if (type === 'text') return
+  if (type !== 'json_object' && type !== 'json_schema') {
+    fail('responseFormat.type', `must be text, json_object or json_schema, but is ${show(type)}`)
+  }
+  if (tools?.length && toolChoice !== 'none') {
+    fail(
+      'responseFormat',
+      'cannot be held together with tools; leave one of them out, or set toolChoice to none',
+    )
+  }
+  if (stop?.length) fail('stop', 'would cut the JSON that responseFormat asks for; leave it out')
 }
 
 function checkBias(bias: unknown, vocabSize: number): void {

@@ -1,8 +1,9 @@
 /** Gemma's chat template: a conversation as the token ids the model was tuned on. */
 import { FacetError } from '../errors.ts'
-import type { Message, Prompt } from '../types.ts'
+import type { ChatRequest, Message, Prompt, ToolCall } from '../types.ts'
 import type { GemmaConfig } from './config.ts'
 import type { Tokenizer } from './tokenizer.ts'
+import { toCallText, toolInstructions, toResultText } from './tool-prompt.ts'
 
 const START_OF_TURN = '<start_of_turn>'
 const END_OF_TURN = '<end_of_turn>'
@@ -16,19 +17,23 @@ interface Turn {
   readonly content: string
 }
 
+/** Of a request, what is rendered. */
+export type TemplateInput = Prompt & Pick<ChatRequest, 'tools' | 'toolChoice' | 'parallelToolCalls'>
+
 /**
  * The token ids to start from.
  *
  * Messages become bos, one turn each, and an open model turn. Control tokens are set as ids, so that
  * content cannot forge them. Content is trimmed; a leading system message, for which Gemma 1 has no
- * turn, stands before the first user's content, a blank line between. A text follows bos exactly as
- * given; ids are used as they are.
+ * turn, stands before the first user's content, a blank line between. So do the tools, of which Gemma
+ * knows none: calls are lines of the model's turn, their results the user's turn after it. A text follows
+ * bos exactly as given; ids are used as they are.
  *
  * @throws FacetError invalid_request, with the message or id at fault; invalid_model, when the
  *   tokenizer has no turn tokens
  */
 export function promptIds(
-  prompt: Prompt,
+  prompt: TemplateInput,
   tokenizer: Tokenizer,
   config: Pick<GemmaConfig, 'bosId'>,
 ): number[] {
@@ -37,7 +42,8 @@ export function promptIds(
       ? [config.bosId, ...tokenizer.encode(prompt.prompt)]
       : checkedIds(prompt.prompt, tokenizer.vocabSize)
   }
-  const turns = toTurns(prompt.messages)
+  const { messages, tools, toolChoice, parallelToolCalls } = prompt
+  const turns = toTurns(messages, toolInstructions(tools, toolChoice, parallelToolCalls))
   const start = controlId(tokenizer, START_OF_TURN)
   const end = controlId(tokenizer, END_OF_TURN)
   const newline = tokenizer.encode('\n')
@@ -57,7 +63,7 @@ export function promptIds(
  *   such a server could not tell from a turn's own
  */
 export function promptText(messages: readonly Message[]): string {
-  const rendered = toTurns(messages).map(({ role, content }) => `${role}\n${content}${END_OF_TURN}\n`)
+  const rendered = toTurns(messages, '').map(({ role, content }) => `${role}\n${content}${END_OF_TURN}\n`)
   for (const [index, { content }] of messages.entries()) {
     const token = [START_OF_TURN, END_OF_TURN].find((control) => content.includes(control))
     if (token) throw invalid(`messages[${index}].content`, `must not hold ${token} for this server`)
@@ -65,22 +71,33 @@ export function promptText(messages: readonly Message[]): string {
   return [...rendered, 'model\n'].map((turn) => START_OF_TURN + turn).join('')
 }
 
-function toTurns(messages: readonly Message[]): Turn[] {
+function toTurns(messages: readonly Message[], instructions: string): Turn[] {
   if (messages.length === 0) {
     throw invalid('messages', 'must not be empty; send at least one user message')
   }
-  const system = messages[0]!.role === 'system' ? trim(messages[0]!.content, 0) : ''
-  const first = messages[0]!.role === 'system' ? 1 : 0
-  const turns = messages.slice(first).map(({ role, content }, at): Turn => {
-    const index = first + at
-    const expected = at % 2 === 0 ? 'user' : 'assistant'
-    if (role !== expected) throw outOfTurn(index, role, expected)
-    const text = trim(content, index)
-    return {
-      role: role === 'assistant' ? 'model' : 'user',
-      content: at === 0 && system !== '' ? `${system}\n\n${text}` : text,
-    }
-  })
+  const hasSystem = messages[0]!.role === 'system'
+  const system = hasSystem ? trim(messages[0]!.content, 0) : ''
+  const turns: Turn[] = []
+  for (let index = hasSystem ? 1 : 0; index < messages.length; index++) {
+    const message = messages[index]!
+    const usersTurn = turns.length % 2 === 0
+    if (message.role === 'user' && usersTurn) {
+      turns.push({ role: 'user', content: trim(message.content, index) })
+    } else if (message.role === 'assistant' && !usersTurn) {
+      const calls = message.toolCalls ?? []
+      const text = trim(message.content, index)
+      const lines = [...(text === '' && calls.length > 0 ? [] : [text]), ...calls.map(toCallText)]
+      turns.push({ role: 'model', content: lines.join('\n') })
+      if (calls.length > 0) {
+        const results = resultsOf(calls, messages, index + 1)
+        index += calls.length
+        const next = messages[index + 1]
+        // What the user adds to the results belongs to the same turn.
+        const more = next?.role === 'user' ? [trim(next.content, ++index)] : []
+        turns.push({ role: 'user', content: [toResultText(results, calls), ...more].join('\n\n') })
+      }
+    } else throw outOfTurn(index, message.role, usersTurn ? 'user' : 'assistant')
+  }
   if (turns.at(-1)?.role !== 'user') {
     const last = messages.length - 1
     throw invalid(
@@ -88,7 +105,35 @@ function toTurns(messages: readonly Message[]): Turn[] {
       `must be user in the last message, but is ${messages[last]!.role}; end with what the model shall answer`,
     )
   }
-  return turns
+  const [first, ...later] = turns
+  const before = [instructions, system].filter((text) => text !== '')
+  return [{ role: 'user', content: [...before, first!.content].join('\n\n') }, ...later]
+}
+
+/** One result for each call, in any order, right after the calls. */
+function resultsOf(
+  calls: readonly ToolCall[],
+  messages: readonly Message[],
+  from: number,
+): Extract<Message, { role: 'tool' }>[] {
+  const open = new Set(calls.map(({ id }) => id))
+  return calls.map((_, i) => {
+    const index = from + i
+    const message = messages[index]
+    if (message?.role !== 'tool') {
+      throw invalid(
+        `messages[${Math.min(index, messages.length - 1)}]`,
+        'must be followed by a tool message for each of its tool calls; send the results',
+      )
+    }
+    if (!open.delete(message.toolCallId)) {
+      throw invalid(
+        `messages[${index}].toolCallId`,
+        'must be the id of a tool call of the assistant message before it that has no result yet',
+      )
+    }
+    return { ...message, content: trim(message.content, index) }
+  })
 }
 
 function outOfTurn(index: number, role: unknown, expected: 'user' | 'assistant'): FacetError {
@@ -96,8 +141,11 @@ function outOfTurn(index: number, role: unknown, expected: 'user' | 'assistant')
   if (role === 'system') {
     return invalid(field, 'must not be system: put the one system message first')
   }
+  if (role === 'tool') {
+    return invalid(field, 'must not be tool: a tool message follows the assistant message that asks for it')
+  }
   if (role !== 'user' && role !== 'assistant') {
-    return invalid(field, `must be system, user or assistant, but is ${JSON.stringify(role)}`)
+    return invalid(field, `must be system, user, assistant or tool, but is ${JSON.stringify(role)}`)
   }
   return invalid(
     field,

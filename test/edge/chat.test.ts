@@ -58,7 +58,7 @@ describe('a chat completion', () => {
       logprobs: true,
       top_logprobs: 2,
       user: 'somebody',
-      metadata: { a: 'b' },
+      metadata: {},
       store: false,
       tools: null,
       response_format: { type: 'text' },

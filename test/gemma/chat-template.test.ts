@@ -116,6 +116,55 @@ describe('messages', () => {
     expect(rendered([user(forged)])).toContain(`user\n${forged}<end_of_turn>`)
   })
 
+  it('tell of tools before the conversation, and of their results in the next user turn', () => {
+    const tools = [{ name: 'weather', description: 'Says the weather.', parameters: { type: 'object' } }]
+    const messages: Message[] = [
+      system('Be brief.'),
+      user('Warm?'),
+      {
+        role: 'assistant',
+        content: '',
+        toolCalls: [
+          { id: 'a', name: 'weather', arguments: '{"city": "Rome"}' },
+          { id: 'b', name: 'weather', arguments: '{"city": "Oslo"}' },
+        ],
+      },
+      { role: 'tool', toolCallId: 'b', content: '3' },
+      { role: 'tool', toolCallId: 'a', content: '30' },
+      user('So?'),
+    ]
+    const text = tokenizer.decode(promptIds({ messages, tools }, tokenizer, config))
+    expect(text).toMatch(/^user\nYou have access to these functions:\n\{"name":"weather",/)
+    expect(text).toContain('\n\nBe brief.\n\nWarm?')
+    expect(text).toContain(
+      'model\n{"name": "weather", "parameters": {"city": "Rome"}}\n{"name": "weather", "parameters": {"city": "Oslo"}}',
+    )
+    expect(text).toContain('user\nResult of weather:\n3\n\nResult of weather:\n30\n\nSo?')
+    expect(text.endsWith('model\n')).toBe(true)
+    const none = promptIds({ messages: [user('Hi')], tools, toolChoice: 'none' }, tokenizer, config)
+    expect(none).toEqual(promptIds({ messages: [user('Hi')] }, tokenizer, config))
+  })
+
+  it('are refused where calls and results do not match', () => {
+    const calls: Message = {
+      role: 'assistant',
+      content: '',
+      toolCalls: [{ id: 'a', name: 'f', arguments: '{}' }],
+    }
+    const result: Message = { role: 'tool', toolCallId: 'a', content: '' }
+    const cases: [Message[], string][] = [
+      [[user('x'), calls], 'messages[1]'],
+      [[user('x'), calls, user('y')], 'messages[2]'],
+      [[user('x'), calls, { ...result, toolCallId: 'b' }], 'messages[2].toolCallId'],
+      [[user('x'), calls, result, result], 'messages[3].role'],
+      [[user('x'), result], 'messages[1].role'],
+    ]
+    for (const [messages, field] of cases) {
+      expect(refusal({ messages })).toMatchObject({ code: 'invalid_request', field })
+    }
+    expect(refusal({ messages: [user('x'), calls, result, assistant('z')] }).field).toBe('messages[3].role')
+  })
+
   it('are refused where the conversation is out of order, naming the message', () => {
     const cases: [Message[], string, RegExp][] = [
       [[], 'messages', /^messages must not be empty; send at least one user message\.$/],
@@ -130,7 +179,7 @@ describe('messages', () => {
       [
         [{ ...user('a'), role: 'tool' as 'user' }],
         'messages[0].role',
-        /must be system, user or assistant, but is "tool"/,
+        /must not be tool: a tool message follows the assistant message that asks for it/,
       ],
       [[user(7 as unknown as string)], 'messages[0].content', /must be a string/],
       [[system(null as unknown as string), user('a')], 'messages[0].content', /must be a string/],
