@@ -98,7 +98,7 @@ export function toChatCall(json: unknown): Call {
     ...toSettings({ ...fields, max_tokens: most ?? legacy }),
     ...defined({
       logprobs: logprobs ? (top ?? 0) : undefined,
-      responseFormat: fields.response_format,
+      responseFormat: fields.response_format?.type === 'text' ? undefined : fields.response_format,
       tools: tools.length > 0 ? tools : undefined,
       toolChoice: tools.length > 0 ? choice : undefined,
       parallelToolCalls: fields.parallel_tool_calls,
