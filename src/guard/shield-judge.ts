@@ -99,7 +99,8 @@ function toText({ question, answer }: Exhibit, { name, rule }: Policy): Text {
 
 /** Where markers are read as text, a text must not hold them: it could end its own turn. */
 function plain(text: string): string {
-  return text.trim().replaceAll(START, '').replaceAll(END, '')
+  // A space, so that taking one out cannot make another.
+  return text.trim().replaceAll(START, ' ').replaceAll(END, ' ')
 }
 
 function toChat([before, turn, after]: Text): Prompt {
