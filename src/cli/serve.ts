@@ -2,17 +2,19 @@
 import { statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { createEdge, type Readiness } from '../edge/app.ts'
+import { createEdge, Drain } from '../edge/app.ts'
 import { type Served, serve } from '../edge/entry/node.ts'
 import type { GraphKind } from '../engine/engine.ts'
 import { readManifest } from '../engine/model-file.ts'
 import { filesFromDirectory, loadEngine } from '../engine/node.ts'
 import { FacetError } from '../errors.ts'
 import type { Manifest } from '../gemma/manifest.ts'
-import type { Backend, ModelSpec } from '../types.ts'
+import type { ModelSpec } from '../types.ts'
 import { toCount } from './argument.ts'
+import { addEdgeFlags, type EdgeFlags, toEdgeOptions, toPatience } from './edge-options.ts'
+import { Loading } from './loading.ts'
 
-interface Options {
+interface Options extends EdgeFlags {
   readonly port: number
   readonly host: string
   readonly engine?: GraphKind
@@ -20,18 +22,19 @@ interface Options {
   readonly kv?: '32' | '8'
   readonly context?: number
   readonly slots?: number
+  readonly queue?: number
 }
 
 /** The same from src/cli and from dist/cli. */
 const SAMPLE = fileURLToPath(new URL('../../models/facet-tldr-24m', import.meta.url))
 
-/** Answers that run when a signal comes get this long to finish. */
-const GRACE_MS = 10_000
+/** What has been answered gets this long to be read, once everything is. */
+const FLUSH_MS = 1_000
 /** npm forwards the Ctrl+C that the terminal has already sent; that is one, not two. */
 const SAME_SIGNAL_MS = 500
 
 export function command(): Command {
-  return new Command()
+  const serving = new Command()
     .description(
       'Serve a model over an OpenAI-compatible API, with a chat page at /. While it loads, /readyz and questions get 503.',
     )
@@ -60,20 +63,32 @@ export function command(): Command {
     )
     .option('--context <tokens>', "most tokens of prompt and answer (default: the model's own)", toCount)
     .option('--slots <number>', 'answers that run at the same time (default: 4)', toCount)
-    .action((directory: string | undefined, options: Options) => run(directory ?? SAMPLE, options))
+    .option('--queue <number>', 'requests that wait for one; the next gets 429 (default: 32)', toCount)
+  return addEdgeFlags(serving).action((directory: string | undefined, options: Options) =>
+    run(directory ?? SAMPLE, options),
+  )
 }
 
 async function run(directory: string, options: Options): Promise<void> {
-  const { port, host, engine: graph, context, slots, threads, kv } = options
+  const { port, host, engine: graph, context, slots, queue, threads, kv } = options
   const manifest = await manifestOf(directory)
+  const loopback = /^(127\.|localhost$|::1$)/.test(host)
+  const edge = await toEdgeOptions(options, loopback)
   const loading = new Loading(manifest.id)
+  const drain = new Drain()
   const app = createEdge({
-    backends: [loading],
+    ...edge,
+    backends: [loading.backend],
     ready: () => loading.readiness,
     files: filesFromDirectory(directory),
+    drain,
   })
-  const server = await serve({ app, port, hostname: host })
-  const stopped = onStop(server)
+  const server = await serve({ app, port, hostname: host, patience: toPatience(options) })
+  const stopped = onStop(async () => {
+    // Open until then, so that whoever comes is told to go elsewhere.
+    await drain.start(options.drainMs)
+    await server.close(FLUSH_MS)
+  })
   const progress = progressLine(manifest.id)
   const load = loadEngine(directory, {
     ...(graph && { graph }),
@@ -81,6 +96,7 @@ async function run(directory: string, options: Options): Promise<void> {
     ...(kv !== undefined && { cacheBits: kv === '8' ? 8 : 32 }),
     ...(context !== undefined && { contextTokens: context }),
     ...(slots !== undefined && { slots }),
+    ...(queue !== undefined && { queue }),
     onProgress: ({ loadedBytes, totalBytes }) => {
       loading.progress = loadedBytes / totalBytes
       progress.show(loading.progress)
@@ -95,7 +111,7 @@ async function run(directory: string, options: Options): Promise<void> {
     // Loading cannot be interrupted, and nothing else is left to do.
     if (!engine) process.exit(0)
     loading.engine = engine
-    process.stdout.write(welcome(server, engine.model, host))
+    process.stdout.write(welcome(server, engine.model, { keyed: edge.keys !== undefined, loopback }))
     await stopped
     await engine.close()
   } catch (error) {
@@ -110,6 +126,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   contextTokens: '--context',
   threads: '--threads',
   slots: '--slots',
+  queue: '--queue',
   cacheBits: '--kv',
 }
 
@@ -130,40 +147,8 @@ async function manifestOf(directory: string): Promise<Manifest> {
   return readManifest(filesFromDirectory(directory))
 }
 
-/** Stands in for the engine until it is loaded. */
-class Loading implements Backend {
-  readonly name = 'engine'
-  readonly #id: string
-  engine: Backend | undefined
-  /** 0 to 1. */
-  progress = 0
-
-  constructor(id: string) {
-    this.#id = id
-  }
-
-  get model(): ModelSpec {
-    return this.engine?.model ?? { id: this.#id }
-  }
-
-  get readiness(): Readiness {
-    if (this.engine) return { ready: true }
-    const percent = Math.floor(this.progress * 100)
-    return {
-      ready: false,
-      reason: `The model ${this.#id} is still loading (${percent}%); try again soon.`,
-      progress: this.progress,
-    }
-  }
-
-  chat(...call: Parameters<Backend['chat']>): ReturnType<Backend['chat']> {
-    if (this.engine) return this.engine.chat(...call)
-    throw new FacetError('unavailable', `The model ${this.#id} is still loading; try again soon.`)
-  }
-}
-
-/** Resolves when the server has closed after the first SIGINT or SIGTERM; the second one ends at once. */
-function onStop(server: Served): Promise<undefined> {
+/** Resolves when `end` has, after the first SIGINT or SIGTERM; the second one ends at once. */
+function onStop(end: () => Promise<void>): Promise<undefined> {
   return new Promise((resolve, reject) => {
     let sinceMs: number | undefined
     const stop = (signal: NodeJS.Signals): void => {
@@ -174,7 +159,7 @@ function onStop(server: Served): Promise<undefined> {
       }
       sinceMs = nowMs
       process.stderr.write('Stopping when running answers are finished; once more stops at once.\n')
-      server.close(GRACE_MS).then(() => resolve(undefined), reject)
+      end().then(() => resolve(undefined), reject)
     }
     process.on('SIGINT', stop).on('SIGTERM', stop)
   })
@@ -199,7 +184,13 @@ function progressLine(id: string): { show(progress: number): void; end(): void }
   }
 }
 
-function welcome({ url, port }: Served, model: ModelSpec, host: string): string {
+interface Access {
+  readonly keyed: boolean
+  /** Only this machine reaches it. */
+  readonly loopback: boolean
+}
+
+function welcome({ url, port }: Served, model: ModelSpec, access: Access): string {
   const facts = [
     model.parameters && `${toAmount(model.parameters)} parameters`,
     model.quantization,
@@ -207,7 +198,6 @@ function welcome({ url, port }: Served, model: ModelSpec, host: string): string 
     model.license && `licence ${model.license}`,
   ]
   const question = '{"messages":[{"role":"user","content":"How do I find files by name?"}],"temperature":0}'
-  const open = !/^(127\.|localhost$|::1$)/.test(host)
   return [
     '',
     `Facet serves ${model.id} at ${url}`,
@@ -217,10 +207,12 @@ function welcome({ url, port }: Served, model: ModelSpec, host: string): string 
     '',
     'Ask it:',
     '',
-    `  curl ${url}/v1/chat/completions -d '${question}'`,
+    `  curl ${url}/v1/chat/completions ${access.keyed ? '-H "Authorization: Bearer $KEY" ' : ''}-d '${question}'`,
     '',
     `Chat in the browser at ${url}/, or in a terminal with: npx facet chat${port === 8787 ? '' : ` --url ${url}/v1`}`,
-    ...(open ? [`Every machine that reaches port ${port} can use it: there is no key.`] : []),
+    ...(!access.keyed && !access.loopback
+      ? [`Every machine that reaches port ${port} can use it: there is no key.`]
+      : []),
     'Stop it with Ctrl+C.',
     '',
   ].join('\n')

@@ -34,7 +34,9 @@ export class Drain {
     if (await this.#settled(deadlineMs)) return
     for (const { work } of this.#running) {
       work.abort(
-        new FacetError('unavailable', 'The server had to end before this answer was complete; ask again.'),
+        new FacetError('unavailable', 'The server had to end before this answer was complete; ask again.', {
+          retryAfterMs: RETRY_MS,
+        }),
       )
     }
     await this.#settled(LAST_WORDS_MS)

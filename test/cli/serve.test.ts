@@ -1,17 +1,14 @@
 /** `facet serve` as people run it: a process of its own, with the model that ships. */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { frames, type Json } from '../edge/http.ts'
+import { addressIn, facet, type Run, stop } from './server.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const QUESTION = {
   messages: [{ role: 'user' as const, content: 'How do I find files by name?' }],
   temperature: 0,
@@ -20,49 +17,6 @@ const ANSWER = "`find . -name '*.txt'`"
 
 /** The sample's eos and end_of_turn. */
 const NEVER_ENDS = { 1: -100, 107: -100 }
-
-interface Run {
-  readonly child: ChildProcess
-  /** Everything standard output said up to and with this text. */
-  readonly said: (until: string) => Promise<string>
-  readonly ended: Promise<{ code: number | null; out: string; err: string }>
-}
-
-function facet(args: readonly string[], env: Readonly<Record<string, string>> = {}): Run {
-  const { PORT: _, FACET_HOST: __, ...inherited } = process.env
-  const child = spawn(process.execPath, [MAIN, 'serve', ...args], {
-    env: { ...inherited, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let out = ''
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-    out += chunk
-  })
-  const err = text(child.stderr)
-  const exited = new Promise<number | null>((resolve) => child.once('close', resolve))
-  return {
-    child,
-    ended: exited.then(async (code) => ({ code, out, err: await err })),
-    said: (until) =>
-      new Promise((resolve, reject) => {
-        const look = (): void => {
-          if (out.includes(until)) resolve(out)
-        }
-        child.stdout.on('data', look)
-        exited.then(async (code) =>
-          reject(new Error(`ended with ${code} before saying ${until}: ${await err}`)),
-        )
-        look()
-      }),
-  }
-}
-
-const addressIn = (out: string): string => /at (http:\/\/\S+:\d+)\n/.exec(out)![1]!
-
-const stop = async ({ child, ended }: Run): Promise<number | null> => {
-  child.kill('SIGINT')
-  return (await ended).code
-}
 
 describe('facet serve with the model that ships', () => {
   let run: Run

@@ -1,0 +1,79 @@
+/** API keys from the environment and from a file that may change while the server runs. */
+import { readFileSync, statSync } from 'node:fs'
+import { type ApiKey, type KeySource, toApiKeys } from '../edge/app.ts'
+import { FacetError } from '../errors.ts'
+
+export interface KeyPlaces {
+  /** The keys themselves, of FACET_API_KEYS. */
+  readonly text: string | undefined
+  readonly file: string | undefined
+  /** Told when the file has changed and cannot be read: the keys from before stay good. */
+  readonly report: (error: unknown) => void
+}
+
+/**
+ * Undefined when neither place is named: then there are no keys, and everybody may ask. The file is looked at
+ * with every request, so that a key taken out of it is revoked at once.
+ *
+ * @throws FacetError invalid_request, io_failed
+ */
+export async function keysFrom({ text, file, report }: KeyPlaces): Promise<KeySource | undefined> {
+  if (text === undefined && file === undefined) return undefined
+  if (text?.trim() === '') {
+    throw new FacetError(
+      'invalid_request',
+      'FACET_API_KEYS is empty; put keys into it, or unset it for none.',
+    )
+  }
+  const fixed = text === undefined ? [] : await toApiKeys(text, 'FACET_API_KEYS')
+  if (file === undefined) return fixed
+  let seen = versionOf(file)
+  let current = await read(file, fixed)
+  return async () => {
+    try {
+      const version = versionOf(file)
+      if (version !== seen) {
+        seen = version
+        current = await read(file, fixed)
+      }
+    } catch (error) {
+      report(error)
+    }
+    return current
+  }
+}
+
+/** Changes when the file does. */
+function versionOf(file: string): string {
+  try {
+    const { mtimeMs, size, ino } = statSync(file)
+    return `${mtimeMs} ${size} ${ino}`
+  } catch (cause) {
+    throw unreadable(file, cause)
+  }
+}
+
+async function read(file: string, fixed: readonly ApiKey[]): Promise<ApiKey[]> {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw unreadable(file, cause)
+  }
+  const keys = await toApiKeys(text, file)
+  const twice = keys.find(({ name }) => fixed.some((key) => key.name === name))
+  if (!twice) return [...fixed, ...keys]
+  throw new FacetError(
+    'invalid_request',
+    `The key ${twice.name} stands in ${file} and in FACET_API_KEYS; take it out of one of them.`,
+  )
+}
+
+function unreadable(file: string, cause: unknown): FacetError {
+  const { code } = cause as NodeJS.ErrnoException
+  return new FacetError(
+    'io_failed',
+    `The key file ${file} cannot be read (${code}); check its path and permissions.`,
+    { cause },
+  )
+}
