@@ -6,7 +6,7 @@ import type { LoadOptions } from './engine.ts'
 import { loadRemotely, type StartedWorker, type WorkerStart } from './remote.ts'
 
 export type { Engine } from './backend.ts'
-export { forgetBrowserModel as forgetModel } from './browser-model.ts'
+export { forgetBrowserModel as forgetModel, isBrowserModelKept as isModelKept } from './browser-model.ts'
 export type { GraphKind, LoadOptions } from './engine.ts'
 export type { LoadProgress } from './model-file.ts'
 

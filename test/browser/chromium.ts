@@ -5,6 +5,12 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type Browser, chromium } from 'playwright-core'
 
+/** A graphics adapter made of software: slow, and right. */
+export const SOFTWARE_WEBGPU: readonly string[] = [
+  '--enable-unsafe-webgpu',
+  '--use-webgpu-adapter=swiftshader',
+]
+
 export interface OpenBrowser {
   readonly browser: Browser
   close(): Promise<void>
@@ -13,10 +19,12 @@ export interface OpenBrowser {
 /**
  * Unpacks Chromium into a fresh folder, since it would reuse an older version lying in a shared one.
  * Where the package has none (macOS, Windows, ARM) the installed Chrome is used.
+ *
+ * @param more arguments of the command line
  */
-export async function openBrowser(): Promise<OpenBrowser> {
+export async function openBrowser(more: readonly string[] = []): Promise<OpenBrowser> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    const browser = await chromium.launch({ channel: 'chrome' })
+    const browser = await chromium.launch({ channel: 'chrome', args: [...more] })
     return { browser, close: () => browser.close() }
   }
   const folder = mkdtempSync(join(tmpdir(), 'facet-chromium-'))
@@ -26,7 +34,7 @@ export async function openBrowser(): Promise<OpenBrowser> {
     const browser = await chromium.launch({
       executablePath,
       // Not the package's own list: it turns off the isolation that pages are tested with.
-      args: ['--no-sandbox'],
+      args: ['--no-sandbox', ...more],
       env: { ...stringsOf(process.env), ...surroundings(folder) },
     })
     const close = async (): Promise<void> => {

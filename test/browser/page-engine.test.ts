@@ -46,6 +46,31 @@ describe('the model in the page', () => {
     expect(complaints).toEqual([])
   })
 
+  it('is fetched once: afterwards the browser has it, until it is told to remove it', async () => {
+    const { page, requests, close } = await openPage(chromium.browser, { edge: { files } })
+    closers.push(close)
+    const weights = (): number => requests.filter((path) => path.endsWith('model.onnx_data')).length
+    const choose = async (): Promise<void> => {
+      await page.locator('header').getByRole('button', { name: 'Settings' }).click()
+      await page.getByLabel('This page, on WebAssembly').check()
+    }
+    await choose()
+    await page.getByRole('button', { name: 'Load the model' }).click()
+    await page.getByText('facet-tldr-24m is loaded.').waitFor()
+    const once = weights()
+    expect(once).toBeGreaterThan(0)
+    await page.reload()
+    await choose()
+    await page.getByText('The model is kept in this browser').waitFor()
+    await page.getByRole('button', { name: 'Load the model' }).click()
+    await page.getByText('facet-tldr-24m is loaded.').waitFor()
+    expect(weights()).toBe(once)
+    await page.reload()
+    await choose()
+    await page.getByRole('button', { name: 'Remove it from this browser' }).click()
+    await page.getByText('will be fetched from the server').waitFor()
+  })
+
   it('is not offered where the server keeps its files, and the page says so', async () => {
     const { page, complaints, close } = await openPage(chromium.browser)
     closers.push(close)

@@ -39,24 +39,41 @@ export function obstacleOf(graph: LocalGraph): string | undefined {
   return graph === 'wasm' || 'gpu' in navigator ? undefined : 'This browser has no WebGPU.'
 }
 
+export interface LoadEvents {
+  /** @param share of the bytes that are to be read, 0 to 1 */
+  readonly onProgress: (share: number) => void
+  /** What must be done without here, in a sentence. */
+  readonly onNotice: (sentence: string) => void
+}
+
 /** @throws FacetError as loadEngine of gemfacet/engine/browser */
-export async function loadLocal(graph: LocalGraph, onProgress: (share: number) => void): Promise<Engine> {
-  // Only now: most readers never need it.
-  const { loadEngine } = await import('../../engine/browser.ts').catch((cause: unknown) => {
-    throw new FacetError('connection_failed', "The engine's script could not be fetched; try again.", {
-      cause,
-    })
-  })
+export async function loadLocal(graph: LocalGraph, { onProgress, onNotice }: LoadEvents): Promise<Engine> {
+  const { loadEngine } = await engineScript()
   return loadEngine(modelFiles, {
     graph,
     slots: 1,
+    onNotice,
     onProgress: ({ loadedBytes, totalBytes }) => onProgress(loadedBytes / totalBytes),
   })
 }
 
-/** Threads need what browsers give only to pages that are isolated from other origins. */
-export function threadsNote(): string {
-  return crossOriginIsolated
-    ? ''
-    : ' This page is not cross-origin isolated, so it computes with a single thread.'
+/** Whether the model need not be fetched any more. */
+export async function isKept(): Promise<boolean> {
+  return (await engineScript()).isModelKept(modelFiles)
+}
+
+/** Removes the model from the browser's storage. */
+export async function forget(): Promise<void> {
+  await (await engineScript()).forgetModel(modelFiles)
+}
+
+/** Only when it is needed: most readers never do. */
+async function engineScript(): Promise<typeof import('../../engine/browser.ts')> {
+  try {
+    return await import('../../engine/browser.ts')
+  } catch (cause) {
+    throw new FacetError('connection_failed', "The engine's script could not be fetched; try again.", {
+      cause,
+    })
+  }
 }

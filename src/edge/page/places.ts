@@ -3,7 +3,7 @@ import type { Engine } from '../../engine/browser.ts'
 import { FacetError } from '../../index.ts'
 import type { Asked } from './ask.ts'
 import { chosen, element } from './dom.ts'
-import { type LocalGraph, loadLocal, type Offer, obstacleOf, offered, threadsNote } from './local.ts'
+import { forget, isKept, type LocalGraph, loadLocal, type Offer, obstacleOf, offered } from './local.ts'
 import type { Server } from './server.ts'
 
 export type PlaceName = 'server' | LocalGraph
@@ -18,6 +18,7 @@ const form = element('connection', HTMLFormElement)
 const note = element('place-note', HTMLElement)
 const bar = element('place-progress', HTMLProgressElement)
 const load = element('load', HTMLButtonElement)
+const remove = element('forget', HTMLButtonElement)
 
 /** One model at a time is in the page's memory. */
 export class Places {
@@ -26,14 +27,20 @@ export class Places {
   #offer: Offer | undefined
   #engine: Engine | undefined
   #graph: LocalGraph | undefined
-  #loading = false
+  #busy = false
+  /** The browser has the model in its storage. */
+  #kept = false
+  /** What was said when the model had been loaded. */
+  #loaded = ''
+  #problem: string | undefined
 
   constructor(server: Server, onChange: () => void) {
     this.#server = server
     this.#onChange = onChange
     form.addEventListener('submit', (event) => event.preventDefault())
-    element('places', HTMLElement).addEventListener('change', () => this.#show())
+    element('places', HTMLElement).addEventListener('change', () => void this.#choose())
     load.addEventListener('click', () => void this.#load())
+    remove.addEventListener('click', () => void this.#forget())
   }
 
   get name(): PlaceName {
@@ -71,37 +78,75 @@ export class Places {
   async #load(): Promise<void> {
     const graph = this.name
     if (graph === 'server') return
-    await this.#engine?.close()
-    this.#engine = undefined
-    this.#loading = true
+    this.#problem = undefined
+    const notices: string[] = []
+    this.#busy = true
     bar.value = 0
     this.#show('Loading …')
-    let problem: string | undefined
     try {
-      this.#engine = await loadLocal(graph, (share) => {
-        bar.value = share
+      await this.#engine?.close()
+      this.#engine = undefined
+      this.#engine = await loadLocal(graph, {
+        onProgress: (share) => {
+          bar.value = share
+        },
+        onNotice: (sentence) => notices.push(sentence),
       })
       this.#graph = graph
+      this.#kept = await isKept()
+      this.#loaded = [`${this.#engine.model.id} is loaded.`, ...notices].join(' ')
     } catch (error) {
-      if (!(error instanceof FacetError)) throw error
-      problem = error.message
+      this.#problem = messageOf(error)
     } finally {
-      this.#loading = false
-      this.#show(problem)
+      this.#busy = false
+      this.#show()
     }
   }
 
-  #show(message?: string): void {
-    const { name, engine } = this
-    const local = name !== 'server'
-    bar.hidden = !this.#loading
-    load.hidden = !local || engine !== undefined || this.#loading
-    if (message !== undefined) note.textContent = message
-    else if (!local) note.textContent = ''
-    else if (engine) note.textContent = `${engine.model.id} is loaded.${threadsNote()}`
-    else note.textContent = `${toMegabytes(this.#offer)} will be fetched from the server.${threadsNote()}`
+  /** Another place was chosen. */
+  async #choose(): Promise<void> {
+    this.#problem = undefined
+    this.#show()
+    if (this.name === 'server') return
+    try {
+      this.#kept = await isKept()
+    } catch (error) {
+      this.#problem = messageOf(error)
+    }
+    this.#show()
+  }
+
+  async #forget(): Promise<void> {
+    try {
+      await forget()
+      this.#kept = false
+    } catch (error) {
+      this.#problem = messageOf(error)
+    }
+    this.#show()
+  }
+
+  #show(message: string = this.#problem ?? this.#description()): void {
+    const local = this.name !== 'server'
+    bar.hidden = !this.#busy
+    load.hidden = !local || this.engine !== undefined || this.#busy
+    remove.hidden = !local || !this.#kept || this.#busy
+    note.textContent = message
     this.#onChange()
   }
+
+  #description(): string {
+    if (this.name === 'server') return ''
+    if (this.engine) return this.#loaded
+    return this.#kept
+      ? 'The model is kept in this browser, and read from there.'
+      : `${toMegabytes(this.#offer)} will be fetched from the server, and kept in this browser.`
+  }
+}
+
+function messageOf(error: unknown): string {
+  if (!(error instanceof FacetError)) throw error
+  return error.message
 }
 
 function toMegabytes(offer: Offer | undefined): string {
