@@ -21,6 +21,9 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   convert: ['types', 'errors', 'gemma'],
   guard: ['types', 'errors', 'gemma'],
   edge: ['types', 'errors', 'gemma', 'client', 'guard', 'engine'],
+  openai: ['types', 'errors', 'client', 'edge'],
+  gateway: ['types', 'errors', 'edge'],
+  ai: ['types', 'errors'],
   cli: ['types', 'errors', 'gemma', 'client', 'route', 'guard', 'engine', 'convert', 'edge'],
 }
 
@@ -34,6 +37,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   engine: ['onnxruntime-web', 'webgpu'],
   edge: ['cloudflare:workers', 'hono', '@hono/node-server', '@opentelemetry/api', 'valibot'],
   convert: ['valibot'],
+  gateway: ['hono'],
+  ai: ['@ai-sdk/provider'],
   cli: ['commander'],
 }
 
@@ -109,7 +114,10 @@ describe('the walls', () => {
     const browser = ['engine/browser.ts', 'engine/browser-worker.ts', 'engine/wasm/web-thread.ts']
     const runtimes = ['browser', 'bun', 'deno', 'lambda', 'netlify', 'vercel', 'workers']
     const entries = runtimes.map((name) => `edge/entry/${name}.ts`)
-    for (const entry of ['index.ts', 'edge/app.ts', 'engine/engine.ts', ...browser, ...entries]) {
+    const google = ['google/google.ts', 'vertex/vertex.ts']
+    const adapters = ['ai/provider.ts', 'gateway/gateway.ts', 'openai/openai.ts', ...google]
+    const ours = ['index.ts', 'edge/app.ts', 'engine/engine.ts', ...adapters]
+    for (const entry of [...ours, ...browser, ...entries]) {
       for (const file of reachable(entry)) {
         for (const specifier of importsOf(file))
           expect(isNode(specifier), `${file} imports ${specifier}`).toBe(false)

@@ -1,0 +1,58 @@
+/** The facade's types against those of the official package: what compiled with one compiles with the other. */
+import type Official from 'openai'
+import { describe, expectTypeOf, it } from 'vitest'
+import type * as Wire from '../../src/openai/openai.ts'
+import type OpenAI from '../../src/openai/openai.ts'
+
+type Chat = OpenAI['chat']['completions']['create']
+
+describe('the types', () => {
+  it('take what the official client takes', () => {
+    expectTypeOf<Official.ChatCompletionMessageParam>().toExtend<Wire.ChatCompletionMessageParam>()
+    expectTypeOf<Official.ChatCompletionTool>().toExtend<Wire.ChatCompletionTool>()
+    type Core =
+      | 'messages'
+      | 'model'
+      | 'temperature'
+      | 'tools'
+      | 'response_format'
+      | 'stream'
+      | 'stop'
+      | 'max_tokens'
+      | 'n'
+      | 'seed'
+      | 'logit_bias'
+      | 'logprobs'
+      | 'parallel_tool_calls'
+      | 'stream_options'
+      | 'metadata'
+      | 'user'
+    expectTypeOf<
+      Pick<Official.ChatCompletionCreateParams, Core>
+    >().toExtend<Wire.ChatCompletionCreateParams>()
+    expectTypeOf<
+      Pick<Official.CompletionCreateParams, 'model' | 'prompt' | 'echo' | 'logprobs' | 'stop'>
+    >().toExtend<Wire.CompletionCreateParams>()
+    expectTypeOf<Official.EmbeddingCreateParams>().toExtend<Wire.EmbeddingCreateParams>()
+  })
+
+  it('give what the official client gives', () => {
+    expectTypeOf<Wire.ChatCompletion>().toExtend<Official.ChatCompletion>()
+    expectTypeOf<Wire.ChatCompletionChunk>().toExtend<Official.ChatCompletionChunk>()
+    expectTypeOf<Wire.Completion>().toExtend<Official.Completion>()
+    expectTypeOf<Wire.CreateEmbeddingResponse>().toExtend<Official.CreateEmbeddingResponse>()
+    expectTypeOf<Wire.Model>().toExtend<Official.Model>()
+  })
+
+  it('answer with a stream exactly where one is asked for', () => {
+    const create = {} as Chat
+    const typed = () => ({
+      whole: create({ model: 'x', messages: [] }),
+      streamed: create({ model: 'x', messages: [], stream: true }),
+    })
+    expectTypeOf(typed).returns.toEqualTypeOf<{
+      whole: Promise<Wire.ChatCompletion>
+      streamed: Promise<Wire.Stream<Wire.ChatCompletionChunk>>
+    }>()
+  })
+})
