@@ -5,8 +5,9 @@ import { answer } from '../edge/answer.ts'
 import type { Call } from '../edge/call.ts'
 import { toChatCall } from '../edge/chat-request.ts'
 import { chatWriter } from '../edge/chat-response.ts'
-import { toCompletionCall } from '../edge/completion-request.ts'
+import { type CompletionCall, toCompletionCall } from '../edge/completion-request.ts'
 import { completionWriter } from '../edge/completion-response.ts'
+import { toEchoes } from '../edge/echo.ts'
 import { Exchange } from '../edge/exchange.ts'
 import { findBackend, toModel } from '../edge/models.ts'
 import { abortedError, FacetError } from '../errors.ts'
@@ -44,18 +45,18 @@ export type Whole = { readonly stream?: false | null }
 interface Writing<C extends Call> {
   readonly prefix: string
   readonly toCall: (json: unknown) => C
-  readonly writerFor: (call: C) => AnswerOptions['writer']
+  readonly writerFor: (call: C, backend: Backend, signal: AbortSignal) => Promise<AnswerOptions['writer']>
 }
 
-const CHAT: Writing<Call> = { prefix: 'chatcmpl', toCall: toChatCall, writerFor: () => chatWriter }
+const CHAT: Writing<Call> = { prefix: 'chatcmpl', toCall: toChatCall, writerFor: async () => chatWriter }
 
-const COMPLETION: Writing<ReturnType<typeof toCompletionCall>> = {
+const COMPLETION: Writing<CompletionCall> = {
   prefix: 'cmpl',
   toCall: toCompletionCall,
-  writerFor:
-    ({ echoes }) =>
-    (head, settings) =>
-      completionWriter(head, settings, echoes),
+  async writerFor(call, backend, signal) {
+    const echoes = await toEchoes(call, backend, signal)
+    return (head, settings) => completionWriter(head, settings, echoes)
+  },
 }
 
 /**
@@ -154,7 +155,7 @@ export class OpenAI {
     const response = await answer(asked, {
       backend,
       prefix,
-      writer: writerFor(call),
+      writer: await writerFor(call, backend, signal),
       signal,
       exchange: new Exchange({
         id: '',
