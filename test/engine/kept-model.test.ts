@@ -10,7 +10,7 @@ import { CHUNK_BYTES, type FileEntry } from '../../src/gemma/manifest.ts'
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 /** Three chunks, the last one short, none like another. */
-const data = new Uint8Array(2.5 * CHUNK_BYTES)
+const data = new Uint8Array(2 * CHUNK_BYTES + 1000)
 for (let i = 0; i < data.length; i += 4096) data[i] = 1 + ((i / 4096) % 251)
 
 const CONTENTS: Readonly<Record<string, Uint8Array<ArrayBuffer>>> = {
@@ -206,10 +206,10 @@ describe('a kept model', () => {
     await expect(load(net, store, 30_000_000)).rejects.toMatchObject({
       code: 'io_failed',
       message:
-        "https://models.test/x needs 41.9 MB of the browser's storage, but only 30 MB are free; free some, or load it with keep: false.",
+        "https://models.test/x needs 33.6 MB of the browser's storage, but only 30 MB are free; free some, or load it with keep: false.",
     })
-    store.roomBytes = 40_000_000
-    await expect(load(net, store)).rejects.toThrow("41.9 MB of the browser's storage, which it refuses; free")
+    store.roomBytes = 33_000_000
+    await expect(load(net, store)).rejects.toThrow("33.6 MB of the browser's storage, which it refuses; free")
     expect(net.asked).toEqual(['facet.json', 'facet.json'])
     expect(store.kept.size).toBe(0)
   })

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Miniflare } from 'miniflare'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { bundleWorker, peakHeapBytes, startWorker, type WorkerBundle } from '../../scripts/workerd.ts'
 import { ask } from './ask.ts'
 import { ROOT } from './runtimes.ts'
 import { behavesAlike } from './suite.ts'
-import { bundleWorker, peakHeapBytes, startWorker, type WorkerBundle } from './workerd.ts'
 
 /** What Cloudflare allows: of memory, and of script on the free plan, compressed. */
 const MOST_MEMORY_BYTES = 128e6
@@ -32,6 +32,21 @@ describe('Facet on workerd', () => {
   })
 
   behavesAlike(() => (asked) => ask(fetch, origin, asked))
+
+  it('answers others when the client that started it leaves while the model is loaded', async () => {
+    const fresh = startWorker(bundle, join(ROOT, 'models'))
+    try {
+      const at = (await fresh.ready).origin
+      const controller = new AbortController()
+      const first = fetch(`${at}/v1/models`, { signal: controller.signal })
+      const second = ask(fetch, at, { path: '/v1/models' })
+      controller.abort()
+      await expect(first).rejects.toThrow('aborted')
+      expect((await second).status).toBe(200)
+    } finally {
+      await fresh.dispose()
+    }
+  })
 
   it('takes less memory than a Worker has while it loads and answers, script and kernels together', async () => {
     const fresh = startWorker(bundle, join(ROOT, 'models'))

@@ -27,7 +27,9 @@ export async function serve({ app, port = PORT, hostname = HOSTNAME }: ServeOpti
       // Deno's own signal also fires after every answer that was delivered, and warns of it.
       const gone = new AbortController()
       completed.catch(() => gone.abort())
-      return app.fetch(new Request(request, { signal: gone.signal }))
+      const { url, method, headers, body } = request
+      const init = { method, headers, body, signal: gone.signal, ...(body && { duplex: 'half' as const }) }
+      return app.fetch(new Request(url, init))
     })
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause)

@@ -3,10 +3,13 @@ import { execFile } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { Miniflare } from 'miniflare'
-import { ROOT } from './runtimes.ts'
+
+/** `wrangler` of this clone. */
+const WRANGLER = fileURLToPath(new URL('../node_modules/wrangler/bin/wrangler.js', import.meta.url))
 
 export interface WorkerBundle {
   readonly directory: string
@@ -19,9 +22,8 @@ export interface WorkerBundle {
 export async function bundleWorker(folder: string): Promise<WorkerBundle> {
   const home = mkdtempSync(join(tmpdir(), 'facet-workers-'))
   const directory = join(home, 'out')
-  const wrangler = join(ROOT, 'node_modules/wrangler/bin/wrangler.js')
   const env = { ...process.env, HOME: home, WRANGLER_SEND_METRICS: 'false', CI: '1', NO_COLOR: '1' }
-  await promisify(execFile)(process.execPath, [wrangler, 'deploy', '--dry-run', '--outdir', directory], {
+  await promisify(execFile)(process.execPath, [WRANGLER, 'deploy', '--dry-run', '--outdir', directory], {
     cwd: folder,
     env,
   })
