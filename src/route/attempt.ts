@@ -66,7 +66,7 @@ export class RunningAttempt {
       const options = { signal: this.#deadline.signal, timeouts: own }
       this.#events = backend.chat(request, options)[Symbol.asyncIterator]()
       for (;;) {
-        const event = await this.#next(this.#events)
+        const event = await this.#next()
         this.#held.push(event)
         if (event.type === 'start') continue
         const verdict = verdictOf({ backend, request, events: this.#held })
@@ -82,16 +82,15 @@ export class RunningAttempt {
 
   /** What was held back, and the rest as it comes. */
   async *deliver(): AsyncGenerator<ChatEvent> {
-    const events = this.#events
-    const held = this.#held.splice(0)
+    const held = this.#held
     try {
-      yield* held
-      let last = held.at(-1)
-      while (events && last?.type !== 'finish') {
-        last = await this.#next(events)
-        yield last
+      for (let at = 0; ; at++) {
+        const event = held[at] ?? (await this.#next())
+        // Before the caller has it: with the finish in hand many leave the loop.
+        if (event.type === 'finish') this.end('answered')
+        yield event
+        if (event.type === 'finish') return
       }
-      this.end('answered')
     } catch (thrown) {
       const error = changed(toFacetError(thrown), { retry: 'never' })
       this.end('failed', error)
@@ -138,10 +137,10 @@ export class RunningAttempt {
     this.end('cancelled')
   }
 
-  async #next(events: AsyncIterator<ChatEvent>): Promise<ChatEvent> {
+  async #next(): Promise<ChatEvent> {
     const deadline = this.#deadline
     if (this.#firstTokenMs !== undefined) deadline.start('idleMs')
-    const { done, value: event } = await deadline.wait(events.next())
+    const { done, value: event } = await deadline.wait(this.#events!.next())
     deadline.stop('idleMs')
     if (done) {
       const message = `${this.backend} ended its answer before it was complete.`

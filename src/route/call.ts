@@ -91,6 +91,7 @@ export class RouterCall implements Call {
         const step = this.#plan.next()
         if (!step) throw this.#failure()
         await this.#launch(step)
+        continue
       }
       const settled = await this.#deadline.wait(this.#firstSettled())
       if (!settled) continue
@@ -135,7 +136,8 @@ export class RouterCall implements Call {
     const { entry, waitMs } = step
     const { clock, budget } = this.#settings
     if (waitMs > 0) await this.#pause(waitMs)
-    const settle = await this.#deadline.wait(Promise.resolve(budget?.reserve(entry.backend, this.request)))
+    // Without a pause there is no moment in which another call could probe the same circuit.
+    const settle = budget && (await this.#deadline.wait(budget.reserve(entry.backend, this.request)))
     if (settle instanceof FacetError) {
       this.#failed(entry, changed(settle, { backend: entry.backend.name }))
       return
