@@ -53,7 +53,7 @@ export function behavesAlike(transport: () => Transport): void {
     expect(frames.at(-1)).toBe('[DONE]')
     const chunks = frames.slice(0, -1).map((frame) => JSON.parse(frame) as Chunk)
     expect(chunks.map(({ choices }) => choices[0]?.delta.content ?? '').join('')).toBe(ANSWER)
-    expect(pieces).toBeGreaterThan(2)
+    expect(pieces).toBeGreaterThan(1)
   })
 
   it('answers requests that come together', async () => {
