@@ -103,7 +103,7 @@ describe('the settings', () => {
         app.post('/v1/chat/completions', async ({ req }) => {
           bodies.push(await req.json())
           return new Response(
-            'data: {"choices":[{"delta":{"content":"{}"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',
+            'data: {"choices":[{"delta":{"content":"{\\"a\\":\\"`b`\\"}"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',
             {
               headers: { 'content-type': 'text/event-stream' },
             },
@@ -120,6 +120,8 @@ describe('the settings', () => {
     await page.getByLabel('JSON Schema of the answer').fill('{"type":"object"}')
     await ask('two')
     await facts(page).nth(1).waitFor()
+    // As it is: backticks mean nothing in JSON.
+    expect(await answers(page).locator('code').allTextContents()).toEqual(Array(2).fill('{"a":"`b`"}'))
     expect(bodies.map(({ response_format }) => response_format)).toEqual([
       { type: 'json_object' },
       { type: 'json_schema', json_schema: { name: 'answer', schema: { type: 'object' }, strict: true } },

@@ -7,6 +7,9 @@ import type { ChatRequest, FinishReason, Message, TokenLogprob, Usage } from '..
  */
 export type Outcome = 'running' | 'complete' | 'cut' | 'stopped' | 'failed'
 
+/** The place where models run unless another was chosen. */
+export const SERVER = 'the server'
+
 /** When things happened, by performance.now(). */
 export interface Times {
   readonly sentMs: number

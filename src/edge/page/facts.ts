@@ -1,5 +1,5 @@
 /** The line below an answer: how much, how fast, how soon. */
-import type { Exchange } from './conversation.ts'
+import { type Exchange, SERVER } from './conversation.ts'
 
 /** Text that comes in one burst says nothing about the pace; then the wait before it counts too. */
 const BURST_MS = 100
@@ -10,7 +10,7 @@ const ENDINGS: Readonly<Partial<Record<Exchange['outcome'], string>>> = {
 }
 
 /** For example "23 tokens · 41 tokens/s · first after 0.12 s". '' while it is running. */
-export function factsOf({ outcome, answer, usage, times }: Exchange): string {
+export function factsOf({ outcome, answer, usage, times, place }: Exchange): string {
   const { sentMs, firstMs, doneMs } = times
   if (outcome === 'running' || outcome === 'failed' || doneMs === undefined) return ''
   const facts: string[] = []
@@ -24,6 +24,7 @@ export function factsOf({ outcome, answer, usage, times }: Exchange): string {
     if (tokens > 1 && Number.isFinite(speed)) facts.push(`${speed.toFixed(speed < 10 ? 1 : 0)} tokens/s`)
     facts.push(`first after ${toSeconds(firstMs - sentMs)}`)
   }
+  if (place !== SERVER) facts.push(place)
   const ending = ENDINGS[outcome] ?? (answer === '' ? 'The model had nothing to say.' : undefined)
   if (ending) facts.push(ending)
   return facts.join(' · ')

@@ -2,6 +2,7 @@
 import type { Engine } from '../../engine/browser.ts'
 import { FacetError } from '../../index.ts'
 import type { Asked } from './ask.ts'
+import { SERVER } from './conversation.ts'
 import { chosen, element } from './dom.ts'
 import { forget, isKept, type LocalGraph, loadLocal, type Offer, obstacleOf, offered } from './local.ts'
 import type { Server } from './server.ts'
@@ -9,7 +10,7 @@ import type { Server } from './server.ts'
 export type PlaceName = 'server' | LocalGraph
 
 const NAMES: Readonly<Record<PlaceName, string>> = {
-  server: 'the server',
+  server: SERVER,
   wasm: 'this page on WebAssembly',
   webgpu: 'this page on WebGPU',
 }

@@ -1,5 +1,6 @@
 /** The server that the page came from: its key, its models, whether it is ready, and its figures. */
 import { type Client, createClient, FacetError, type ModelSpec } from '../../index.ts'
+import { SERVER } from './conversation.ts'
 import type { Reading } from './figures.ts'
 import type { Source } from './live.ts'
 import { readingFrom } from './readings.ts'
@@ -53,7 +54,7 @@ export class Server {
         return 'The server does not answer.' // whatever it is: the figures stop here, and the lines with them
       }
     }
-    return { name: 'the server', read }
+    return { name: SERVER, read }
   }
 
   async state(): Promise<ServerState> {

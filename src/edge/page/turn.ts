@@ -82,7 +82,7 @@ export class Turn {
     const said = inside(this.#item, '.answer')
     said.classList.toggle('tokens', asTokens)
     if (asTokens) drawTokens(said, tokens)
-    else said.replaceChildren(...piecesOf(answer, running).map(nodeOf))
+    else said.replaceChildren(...this.#pieces(running).map(nodeOf))
 
     inside(this.#item, '.legend').hidden = !asTokens
 
@@ -102,6 +102,13 @@ export class Turn {
     toggle.hidden = tokens.length === 0
     toggle.setAttribute('aria-pressed', String(asTokens))
     if (follows) toEnd()
+  }
+
+  /** JSON is shown as it is: backticks mean nothing in it. */
+  #pieces(open: boolean): Piece[] {
+    const { answer, parameters } = this.exchange
+    const plain = (parameters.responseFormat?.type ?? 'text') === 'text'
+    return plain || answer === '' ? piecesOf(answer, open) : [{ type: 'block', text: answer }]
   }
 
   /** Puts a form in the question's place. */
