@@ -1,11 +1,12 @@
 /** `npm run bench -- engine`: Facet's engine against its peers, on one shape, in turns on one machine. */
-import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { planMemory } from '../src/gemma/memory-plan.ts'
 import { bundleSubject } from './bundle.ts'
 import { startServer } from './http.ts'
+import { machineFacts } from './machine.ts'
 import { type BenchModel, benchModel, installPeers, peerVersions } from './models.ts'
 import { Subject } from './process.ts'
-import { type Machine, median, type Ratios, type Report, Results, ratio } from './results.ts'
+import { median, type Ratios, type Report, Results, ratio } from './results.ts'
 
 export const PEERS = ['ort-web', 'wllama', 'llama.cpp'] as const
 export type Peer = (typeof PEERS)[number]
@@ -45,7 +46,7 @@ const FACET = 'facet'
 const MEMORY_CONTEXT = 1024
 
 export async function benchEngine({ rounds, peers, quick, cache, say }: EngineBenchOptions): Promise<Report> {
-  const machine = machineFacts()
+  const machine = machineFacts(peerVersions())
   if (peers.length > 0) installPeers(say)
   const model = await benchModel(quick ? 'tiny' : 'gemma-2b', cache, say)
   const subject = await bundleSubject(FACET, cache)
@@ -65,19 +66,6 @@ interface Run {
   readonly rounds: number
   readonly say: (text: string) => void
   readonly results: Results
-}
-
-function machineFacts(): Machine {
-  return {
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cores: availableParallelism(),
-    memoryBytes: totalmem(),
-    platform: `${process.platform} ${process.arch}`,
-    node: process.version,
-    engines: peerVersions(),
-    loadAverage: Math.round(loadavg()[0]! * 100) / 100,
-    date: new Date().toISOString().slice(0, 10),
-  }
 }
 
 /** Fresh processes: the least a loader can do, then ours. The first of ours also fills its cache. */

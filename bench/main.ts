@@ -1,16 +1,19 @@
 /**
  * `npm run bench -- engine [--rounds N] [--only PEER,PEER|none] [--quick] [--cache DIR] [--json]`: measures the engine.
+ * `npm run bench -- http [--rounds N] [--quick] [--json]`: measures the HTTP layer.
  * `npm run bench -- chart`: draws bench/chart.svg from bench/results/engine.json.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { toChart } from './chart.ts'
+import { benchHttp } from './edge.ts'
 import { benchEngine, PEERS, type Peer } from './engine.ts'
 import { CACHE } from './models.ts'
 import type { Report } from './results.ts'
-import { toTable } from './table.ts'
+import { toHttpTable, toTable } from './table.ts'
 
 const USAGE = `Usage: npm run -s bench -- engine [options]
+       npm run -s bench -- http [--rounds N] [--quick] [--json]
        npm run -s bench -- chart
 
   --rounds N     times everything is measured (default: 5, with --quick 1)
@@ -50,18 +53,37 @@ async function engine(args: string[]): Promise<void> {
       json: { type: 'boolean', default: false },
     },
   })
-  const startMs = performance.now()
   const report = await benchEngine({
     rounds: roundsFrom(values.rounds, values.quick),
     peers: peersFrom(values.only),
     quick: values.quick,
     cache: values.cache,
-    say: (text) => {
-      const seconds = Math.round((performance.now() - startMs) / 1000)
-      process.stderr.write(`${String(seconds).padStart(5)} s  ${text}\n`)
-    },
+    say: teller(),
   })
   process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : `\n${toTable(report)}`)
+}
+
+async function http(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      rounds: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  const rounds = roundsFrom(values.rounds, values.quick)
+  const report = await benchHttp({ rounds, quick: values.quick, say: teller() })
+  process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : `\n${toHttpTable(report)}`)
+}
+
+/** Says on standard error what happens, and when. */
+function teller(): (text: string) => void {
+  const startMs = performance.now()
+  return (text) => {
+    const seconds = Math.round((performance.now() - startMs) / 1000)
+    process.stderr.write(`${String(seconds).padStart(5)} s  ${text}\n`)
+  }
 }
 
 function chart(): void {
@@ -73,6 +95,7 @@ function chart(): void {
 async function main([command, ...args]: readonly string[]): Promise<number> {
   try {
     if (command === 'engine') await engine([...args])
+    else if (command === 'http') await http([...args])
     else if (command === 'chart' && args.length === 0) chart()
     else
       throw new UsageError(command ? `There is no benchmark ${[command, ...args].join(' ')}.` : 'Say which.')

@@ -14,10 +14,16 @@ export class Subject {
   #said = ''
   #calls = 0
 
-  /** @param subject a file in subjects/, by name or as a bundle */
-  constructor(subject: string | URL, args: readonly string[]) {
+  /**
+   * @param subject a file in subjects/, by name or as a bundle
+   * @param node options for Node itself
+   */
+  constructor(subject: string | URL, args: readonly string[], node: readonly string[] = []) {
     const file = new URL(typeof subject === 'string' ? `./subjects/${subject}.ts` : subject, import.meta.url)
-    this.#child = fork(file, [...args], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
+    this.#child = fork(file, [...args], {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      execArgv: [...process.execArgv, ...node],
+    })
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#said = (this.#said + text).slice(-KEPT_CHARACTERS)
     })

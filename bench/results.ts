@@ -62,6 +62,20 @@ export interface Report {
   readonly ratios: Ratios
 }
 
+/** What `npm run bench -- http` found. */
+export interface HttpReport {
+  readonly machine: Machine
+  readonly results: readonly Result[]
+  readonly ratios: {
+    /** Requests a second against a bare Hono stream's, the median over rounds. */
+    readonly requests: number | null
+    /** 99th percentile of a token's way through the server, as a multiple of a bare Hono stream's. */
+    readonly tokenP99: number | null
+    /** Heap after 10,000 more requests as a multiple of that before. */
+    readonly heap: number | null
+  }
+}
+
 interface Entry {
   readonly engine: string
   readonly metric: string

@@ -1,5 +1,5 @@
 /** A report as text for people. */
-import type { Report, Result } from './results.ts'
+import type { HttpReport, Report, Result } from './results.ts'
 
 /** Ratios with what they must reach, as `>=` or `<=`. */
 const GOALS: readonly (readonly [name: string, pick: (report: Report) => number | null])[] = [
@@ -18,21 +18,43 @@ const GOALS: readonly (readonly [name: string, pick: (report: Report) => number 
 
 export function toTable(report: Report): string {
   const { machine, model, results } = report
+  return [
+    `${model.name}, ${model.quantization}, on ${machine.cores} cores of ${machine.cpu}, Node ${machine.node}`,
+    '',
+    ...resultLines(results),
+    '',
+    ...ratioLines(GOALS.map(([name, pick]) => [name, pick(report)])),
+    '',
+  ].join('\n')
+}
+
+export function toHttpTable({ machine, results, ratios }: HttpReport): string {
+  return [
+    `HTTP on ${machine.cores} cores of ${machine.cpu}, Node ${machine.node}`,
+    '',
+    ...resultLines(results),
+    '',
+    ...ratioLines([
+      ['requests/s against a bare Hono stream', ratios.requests],
+      ["a token's p99 against a bare Hono stream", ratios.tokenP99],
+      ['heap after 10,000 requests against before', ratios.heap],
+    ]),
+    '',
+  ].join('\n')
+}
+
+function resultLines(results: readonly Result[]): string[] {
   const rows = results.map(({ engine, metric, unit, reason, ...figures }) => [
     engine,
     metric,
     ...(reason ? ['-', '', ''] : [figures.median, figures.min, figures.max].map(toFigure)),
     reason ?? unit,
   ])
-  const ratios = GOALS.map(([name, pick]) => [name, toFigure(pick(report))])
-  return [
-    `${model.name}, ${model.quantization}, on ${machine.cores} cores of ${machine.cpu}, Node ${machine.node}`,
-    '',
-    ...columns([['engine', 'metric', 'median', 'min', 'max', 'unit'], ...rows]),
-    '',
-    ...columns([['ratio', 'value'], ...ratios]),
-    '',
-  ].join('\n')
+  return columns([['engine', 'metric', 'median', 'min', 'max', 'unit'], ...rows])
+}
+
+function ratioLines(ratios: readonly (readonly [name: string, value: number | null])[]): string[] {
+  return columns([['ratio', 'value'], ...ratios.map(([name, value]) => [name, toFigure(value)])])
 }
 
 function toFigure(value: Result['median']): string {
