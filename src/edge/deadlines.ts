@@ -1,5 +1,6 @@
 /** Time limits of every answer, whatever the backend makes of them. */
 import { watch } from '../engine/limits.ts'
+import { FacetError } from '../errors.ts'
 import { override } from '../guard/layer.ts'
 import type { ChatEvent, Layer, Timeouts } from '../types.ts'
 
@@ -15,6 +16,7 @@ export function withDeadlines(timeouts: Timeouts): Layer {
     override(next, {
       async *chat(request, options = {}) {
         const over = new AbortController()
+        let ended = false
         const expired = Promise.withResolvers<never>()
         expired.promise.catch(() => {}) // thrown where it is waited for
         const limits = watch(
@@ -32,16 +34,21 @@ export function withDeadlines(timeouts: Timeouts): Layer {
               events.next(),
               expired.promise,
             ])
-            if (done) return
+            if (done) {
+              ended = true
+              return
+            }
             if (value.type !== 'start') limits.content()
             yield value
             if (over.signal.aborted) throw over.signal.reason
           }
         } finally {
           limits.clear()
-          over.abort()
-          // Not awaited: a backend that does not heed its signal may take its time.
-          events.return?.().then(undefined, () => undefined)
+          if (!ended) {
+            over.abort(new FacetError('aborted', 'The answer was left.'))
+            // Not awaited: a backend that does not heed its signal may take its time.
+            events.return?.().then(undefined, () => undefined)
+          }
         }
       },
     })
