@@ -1,7 +1,7 @@
 /** The order of kernels that a pass runs: Gemma's layers, for a few tokens or for many. */
 import type { GemmaConfig } from '../../gemma/config.ts'
 import { attend, merge } from './attention.ts'
-import { type FewShape, fewProduct } from './few-product.ts'
+import { type FewShape, fewCells, fewProduct } from './few-product.ts'
 import type { Kernel } from './kernel.ts'
 import { manyProduct, TILE } from './many-product.ts'
 import { type GpuMemory, type Part, ropeKey } from './memory.ts'
@@ -17,21 +17,32 @@ export interface Tuning {
   readonly lanes: number
   /** Rows of a workgroup, for each number of tokens that are computed at once. */
   readonly rows: Readonly<Record<number, number>>
+  /** Most tokens of a lane, when more are computed at once. */
+  readonly laneTokens: number
   /** Whether products of many tokens read ahead. */
   readonly ahead: boolean
+}
+
+export interface Subgroups {
+  readonly smallest: number
+  readonly largest: number
 }
 
 export interface ChainParts {
   readonly config: GemmaConfig
   readonly plan: GpuPlan
   readonly memory: GpuMemory
-  readonly subgroups: boolean
+  /** Sizes of the smallest and largest subgroup; undefined: none. */
+  readonly subgroups: Subgroups | undefined
   readonly tuning: Tuning
 }
 
 /** Tokens computed at once: each product's weights are read once for them. Or tiles of many. */
 export type Width = number | 'many'
 
+/** Lanes and bytes of a workgroup that every device has. */
+const MOST_LANES = 256
+const WORKGROUP_BYTES = 16_384
 /** A dimension of a dispatch may be at most 65,535. */
 const MOST_GROUPS = 65_535
 
@@ -64,7 +75,7 @@ export class Chain {
     for (const { span, codes, scales } of memory.matrices.get(EMBEDDING)!) {
       all.push({
         kernel: this.#kernel('embed', () => embed(row, config.embeddingScale)),
-        buffers: { span, job: working.job, codes, scales, y: working.x },
+        buffers: { span, job: working.job, codes, scales, results: working.results, y: working.x },
         groups: ({ tokens }) => [tokens, 1, 1],
       })
     }
@@ -235,10 +246,16 @@ export class Chain {
   #few(shape: ProductShape, norm: number | undefined): FewShape {
     const { subgroups, tuning } = this.#parts
     const tokens = this.#width as number
-    // Without subgroups every lane keeps its sums in workgroup memory.
-    const most = subgroups ? tuning.lanes : Math.min(tuning.lanes, 64)
-    const lanes = Math.min(most, 2 ** Math.max(5, Math.ceil(Math.log2(shape.columns / 128))))
-    return { ...shape, tokens, norm, lanes, groupRows: tuning.rows[tokens]!, subgroups }
+    const wished = Math.min(tuning.lanes, 2 ** Math.max(5, Math.ceil(Math.log2(shape.columns / 128))))
+    // Without subgroups every lane keeps its sums in workgroup memory; with them, none may span two groups.
+    const lanes = subgroups ? Math.max(wished, subgroups.largest) : Math.min(wished, 64)
+    const subgroupLanes = subgroups?.smallest
+    const parts = lanes / (subgroupLanes ?? 1)
+    const groups = Math.floor(MOST_LANES / lanes)
+    const laneTokens = Math.max(Math.min(tokens, tuning.laneTokens), tokens / groups)
+    let groupRows = tuning.rows[tokens]!
+    while (fewCells(groupRows, tokens, norm !== undefined) * parts * 4 > WORKGROUP_BYTES) groupRows /= 2
+    return { ...shape, tokens, norm, lanes, groupRows, laneTokens, subgroupLanes }
   }
 
   #kernel(key: string, make: () => Kernel): Kernel {

@@ -1,19 +1,20 @@
 /** Gemma on our own WGSL kernels: the GPU path. */
 import { FacetError } from '../../errors.ts'
 import type { GemmaConfig } from '../../gemma/config.ts'
-import type { Graph, KvCache, Slice } from '../graph.ts'
+import type { Graph, KvCache, Outcome, SampledSlice, Slice } from '../graph.ts'
 import type { OpenedModel } from '../model-file.ts'
 import { PAGE, PagePool } from '../page-pool.ts'
 import { PagedKvCache } from '../paged-cache.ts'
-import { turn } from '../turn.ts'
-import type { Tuning } from './chain.ts'
-import { allocating, type GpuOptions, openGpu } from './device.ts'
-import { LOGIT_ROWS, writeJob } from './job.ts'
+import type { Subgroups, Tuning } from './chain.ts'
+import { allocating, type Gpu, type GpuOptions, openGpu } from './device.ts'
+import { LOGIT_ROWS } from './job.ts'
 import { allocate, free, type GpuMemory, loadWeights, writeAngles } from './memory.ts'
-import { checked, misuse, type Part, type Pass, passesOf } from './passes.ts'
+import { checked, misuse } from './passes.ts'
 import { planGpu } from './plan.ts'
 import { type KernelTimes, profile } from './profile.ts'
-import { compilePrograms, Runner, type RunnerParts, type Work } from './runner.ts'
+import type { OnCompiled } from './program.ts'
+import { compilePrograms, type RunnerParts } from './runner.ts'
+import { Stepper } from './stepper.ts'
 
 export interface WebGpuOptions extends GpuOptions {
   readonly model: Pick<OpenedModel, 'files' | 'manifest' | 'config' | 'graph' | 'reading'>
@@ -24,9 +25,11 @@ export interface WebGpuOptions extends GpuOptions {
   /** Most bytes a kernel sees in one buffer; weights are split below it. Default: the device's limit. */
   readonly bindingBytes?: number
   readonly tuning?: Partial<Tuning>
+  /** Told of every kernel that is compiled. */
+  readonly onCompiled?: OnCompiled
 }
 
-const TUNING: Tuning = { lanes: 128, rows: { 1: 4, 2: 4, 4: 4, 8: 4 }, ahead: true }
+const TUNING: Tuning = { lanes: 128, rows: { 1: 4, 2: 4, 4: 8, 8: 8, 16: 8 }, laneTokens: 8, ahead: true }
 
 /**
  * Finds the GPU, plans its memory, allocates it once, compiles the kernels and streams the weights into it.
@@ -47,13 +50,18 @@ export async function createWebGpuGraph(options: WebGpuOptions): Promise<WebGpuG
     const plan = planGpu(config, model.manifest, { sequences, contextTokens, bindingBytes })
     memory = await allocating(gpu, plan.figures, () => allocate(gpu, config, plan))
     const tuning = { ...TUNING, ...options.tuning }
-    const programs = await compilePrograms(
-      gpu,
-      { config, plan, memory, subgroups: gpu.subgroups, tuning },
-      sequences,
-    )
+    const parts = { config, plan, memory, subgroups: subgroupsOf(gpu), tuning }
+    const compiling = compilePrograms(gpu, parts, sequences, options.onCompiled)
+    let failure: unknown
+    compiling.catch((error: unknown) => {
+      failure = error
+    })
     writeAngles(gpu, config, plan, memory)
-    await loadWeights(gpu, model, plan, memory)
+    await loadWeights(gpu, model, plan, memory, () => {
+      if (failure) throw failure
+      gpu.check()
+    })
+    const programs = await compiling
     gpu.check()
     return new WebGpuGraph({ gpu, config, plan, memory, programs })
   } catch (error) {
@@ -63,14 +71,18 @@ export async function createWebGpuGraph(options: WebGpuOptions): Promise<WebGpuG
   }
 }
 
+function subgroupsOf({ device, subgroups }: Gpu): Subgroups | undefined {
+  const { subgroupMinSize, subgroupMaxSize } = device.adapterInfo
+  return subgroups ? { smallest: subgroupMinSize, largest: subgroupMaxSize } : undefined
+}
+
 /** Made by createWebGpuGraph. */
 export class WebGpuGraph implements Graph {
   readonly config: GemmaConfig
   readonly name: string
   readonly #parts: RunnerParts
-  readonly #runner: Runner
+  readonly #stepper: Stepper
   readonly #pool: PagePool
-  readonly #job: Uint32Array<ArrayBuffer>
   /** Steps that are asked for at the same time run one after another: they share the working buffers. */
   #last: Promise<unknown> = Promise.resolve()
   #closed = false
@@ -79,9 +91,8 @@ export class WebGpuGraph implements Graph {
     this.config = parts.config
     this.name = `webgpu (${parts.gpu.adapterName})`
     this.#parts = parts
-    this.#runner = new Runner(parts)
+    this.#stepper = new Stepper(parts)
     this.#pool = new PagePool(parts.plan.pageCount)
-    this.#job = new Uint32Array(parts.plan.working.job / 4)
   }
 
   get memoryBytes(): number {
@@ -103,7 +114,7 @@ export class WebGpuGraph implements Graph {
       this.#pool,
       {
         table: new Uint32Array(Math.ceil(capacity / PAGE)),
-        copyPage: (from, to) => this.#runner.copyPage(from, to),
+        copyPage: (from, to) => this.#stepper.runner.copyPage(from, to),
         release: () => {},
       },
       capacity,
@@ -111,7 +122,15 @@ export class WebGpuGraph implements Graph {
   }
 
   step(batch: readonly Slice[]): Promise<Float32Array[]> {
-    const result = this.#last.then(() => this.#step(batch))
+    const slices = batch.map(({ cache, tokens, logits = 1 }) => ({ cache, tokens, logits }))
+    return this.sample(slices) as Promise<Float32Array[]> // without choices there are only logits
+  }
+
+  sample(batch: readonly SampledSlice[]): Promise<Outcome[]> {
+    const result = this.#last.then(() => {
+      this.#check()
+      return this.#stepper.step(batch)
+    })
     this.#last = result.catch(() => {}) // told to the caller of that step
     return result
   }
@@ -127,17 +146,19 @@ export class WebGpuGraph implements Graph {
     const single = caches.map((cache) => ({ cache, tokens: [this.config.bosId] }))
     const slices = checked(single, this.config)
     for (const { cache } of slices) cache.extend(1)
-    const splits = this.#splits(slices)
-    this.#writeJob(
-      slices.map((slice) => ({ ...slice, logits: 1 })),
+    const splits = this.#stepper.splitsOf(slices)
+    this.#stepper.writeJob(
+      slices.map((slice) => ({ ...slice, logits: 1, position: slice.cache.length })),
       splits,
     )
     const count = slices.length
-    return profile(this.#parts.gpu.device, this.#runner, {
+    return profile(this.#parts.gpu.device, this.#stepper.runner, {
       layers: 'few',
       tokens: count,
       rows: Math.min(count, LOGIT_ROWS),
       splits,
+      choices: 0,
+      fetched: [],
     })
   }
 
@@ -152,59 +173,5 @@ export class WebGpuGraph implements Graph {
   #check(): void {
     if (this.#closed) throw new FacetError('unavailable', 'The model has been closed; load it again.')
     this.#parts.gpu.check()
-  }
-
-  async #step(batch: readonly Slice[]): Promise<Float32Array[]> {
-    this.#check()
-    const slices = checked(batch, this.config)
-    const outputs = slices.map(({ logits = 1 }) => new Float32Array(logits * this.config.vocabSize))
-    for (const pass of passesOf(slices, outputs)) await this.#pass(pass)
-    return outputs
-  }
-
-  async #pass({ few, parts }: Pass): Promise<void> {
-    const { gpu } = this.#parts
-    for (const { cache, tokens } of parts) cache.extend(tokens.length)
-    const tokens = parts.reduce((sum, part) => sum + part.tokens.length, 0)
-    const rows = parts.reduce((sum, part) => sum + part.logits, 0)
-    const splits = few ? this.#splits(parts) : 1
-    const first: Work = { layers: few ? 'few' : 'many', tokens, rows: Math.min(rows, LOGIT_ROWS), splits }
-    const targets = parts.flatMap(({ logits, out, row }) =>
-      Array.from({ length: logits }, (_, i) => ({ out, row: row + i })),
-    )
-    try {
-      this.#writeJob(parts, splits)
-      this.#runner.submit(first)
-      for (const { cache, tokens } of parts) cache.advance(tokens)
-      if (rows === 0) return
-      await this.#runner.logits(targets.slice(0, first.rows), few ? first : undefined)
-      for (let done = first.rows; done < rows; done += LOGIT_ROWS) {
-        const some = targets.slice(done, done + LOGIT_ROWS)
-        this.#writeJob(parts, splits, done)
-        this.#runner.submit({ layers: 'none', tokens, rows: some.length, splits })
-        await this.#runner.logits(some)
-      }
-    } catch (cause) {
-      // A lost device refuses everything, and says why a moment later.
-      await Promise.race([gpu.device.lost, turn()])
-      throw gpu.toError(cause)
-    }
-  }
-
-  #splits(parts: readonly Pick<Part, 'cache' | 'tokens'>[]): number {
-    const longest = Math.max(...parts.map(({ cache, tokens }) => cache.length + tokens.length))
-    return Math.ceil(longest / this.#parts.plan.split)
-  }
-
-  /** @param done rows of logits that have been computed */
-  #writeJob(parts: readonly Pick<Part, 'cache' | 'tokens' | 'logits'>[], splits: number, done = 0): void {
-    const slices = parts.map(({ cache, tokens, logits }) => ({
-      tokens,
-      position: cache.length - (done > 0 ? tokens.length : 0),
-      table: cache.table.subarray(0, Math.ceil((cache.length + (done > 0 ? 0 : tokens.length)) / PAGE)),
-      logits,
-    }))
-    const words = writeJob(this.#job, slices, { splits, done })
-    this.#parts.gpu.device.queue.writeBuffer(this.#parts.memory.working.job, 0, this.#job, 0, words)
   }
 }

@@ -7,6 +7,9 @@ export const MANY: number = 512
 /** Most rows of logits computed at once. */
 export const LOGIT_ROWS: number = 16
 
+/** In a token's place: the token that was chosen for this row of the pass before, which nobody has seen yet. */
+export const CHOSEN_BEFORE = 0x80000000
+
 /** Words: how many tokens; how many rows of logits; splits of attention; one unused; then 4 a token; then rows; then page tables. */
 const HEADER = 4
 const TOKEN_WORDS = 4
@@ -18,7 +21,7 @@ export const JOB_FUNCTIONS: string = `
 fn tokenCount() -> u32 { return job[0]; }
 fn rowCount() -> u32 { return job[1]; }
 fn splitCount() -> u32 { return job[2]; }
-fn idOf(t: u32) -> u32 { return job[${HEADER}u + t * ${TOKEN_WORDS}u]; }
+fn tokenWordOf(t: u32) -> u32 { return job[${HEADER}u + t * ${TOKEN_WORDS}u]; }
 fn positionOf(t: u32) -> u32 { return job[${HEADER + 1}u + t * ${TOKEN_WORDS}u]; }
 fn tableOf(t: u32) -> u32 { return job[${HEADER + 2}u + t * ${TOKEN_WORDS}u]; }
 fn wantedOf(row: u32) -> u32 { return job[${WANTED}u + row]; }
@@ -26,6 +29,7 @@ fn wantedOf(row: u32) -> u32 { return job[${WANTED}u + row]; }
 
 /** Tokens of one sequence in a pass. */
 export interface JobSlice {
+  /** Ids, or CHOSEN_BEFORE plus a row. */
   readonly tokens: readonly number[]
   /** Of the first token. */
   readonly position: number

@@ -52,7 +52,7 @@ export function manyProduct(shape: ManyShape): Kernel {
     ${unroll(
       8,
       (j) => `{
-      let w = (${codes(bits, 'q', j, true)} - ${2 ** (bits - 1)}.0) * scale;
+      let w = ${codes(bits, 'q', j, true)} * scale;
       ${unroll(4, (c) => `weights[${(4 * j + c) * quarter}u + lane / 4u][lane % 4u] = w[${c}]; tokens[${(4 * j + c) * quarter}u + lane / 4u][lane % 4u] = x${j}[${c}];`)}
     }`,
     )}

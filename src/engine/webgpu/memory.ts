@@ -8,6 +8,7 @@ import { readChunks } from '../model-files.ts'
 import { BLOCK, placed } from './activations.ts'
 import type { Gpu } from './device.ts'
 import type { GpuPlan, RowSpan, Working } from './plan.ts'
+import { PASSES } from './sampling.ts'
 
 /** Rows of a quantized weight. */
 export interface Part extends RowSpan {
@@ -27,6 +28,10 @@ export interface GpuMemory {
   readonly values: readonly GPUBuffer[]
   readonly working: Readonly<Record<keyof Working, GPUBuffer>>
   readonly readback: GPUBuffer
+  /** What was chosen, for the CPU: one is read while the GPU writes the other. */
+  readonly answers: readonly [GPUBuffer, GPUBuffer]
+  /** Uniform: the number of each pass of top-k and top-p. */
+  readonly turns: readonly GPUBuffer[]
   /** A page's keys or values on their way to another page. */
   readonly page: GPUBuffer
   /** Of all buffers together. */
@@ -65,6 +70,7 @@ export function allocate({ device }: Gpu, config: GemmaConfig, plan: GpuPlan): G
   const working = Object.fromEntries(
     Object.entries(plan.working).map(([name, size]) => [name, buffer(name, size)]),
   ) as Record<keyof Working, GPUBuffer>
+  const answers = (): GPUBuffer => buffer('answers', plan.working.results, MAP_READ | COPY_DST)
   const buffers = {
     matrices,
     norms: new Map([...plan.norms].map(([name, elements]) => [name, buffer(name, elements * 4)])),
@@ -75,6 +81,12 @@ export function allocate({ device }: Gpu, config: GemmaConfig, plan: GpuPlan): G
     values: cache('values'),
     working,
     readback: buffer('readback', plan.working.logits, MAP_READ | COPY_DST),
+    answers: [answers(), answers()] as const,
+    turns: Array.from({ length: PASSES }, (_, pass) => {
+      const turn = buffer(`pass ${pass}`, 16, UNIFORM | COPY_DST)
+      device.queue.writeBuffer(turn, 0, Uint32Array.of(pass))
+      return turn
+    }),
     page: buffer('page', plan.pageBytes),
   }
   return { ...buffers, sizeBytes }
@@ -82,11 +94,12 @@ export function allocate({ device }: Gpu, config: GemmaConfig, plan: GpuPlan): G
 
 /** Gives every buffer back at once, rather than when the garbage collector finds it. */
 export function free(memory: GpuMemory): void {
-  const { matrices, norms, angles, keys, values, working, readback, page } = memory
+  const { matrices, norms, angles, keys, values, working, readback, answers, turns, page } = memory
   for (const { span, codes, scales } of [...matrices.values()].flat()) {
     for (const buffer of [span, codes, scales]) buffer.destroy()
   }
-  const rest = [norms.values(), angles.values(), keys, values, Object.values(working), [readback, page]]
+  const all = [norms.values(), angles.values(), keys, values, Object.values(working), answers, turns]
+  const rest = [...all, [readback, page]]
   for (const buffers of rest) for (const buffer of buffers) buffer.destroy()
 }
 
@@ -132,6 +145,7 @@ const CHUNKS_AHEAD = 4
 /**
  * Fills weights and norms. One chunk of the file is on the JavaScript heap at a time.
  *
+ * @param check throws when there is no use in going on
  * @throws FacetError invalid_model, checksum_mismatch
  */
 export async function loadWeights(
@@ -139,6 +153,7 @@ export async function loadWeights(
   model: Pick<OpenedModel, 'files' | 'manifest' | 'config' | 'graph' | 'reading'>,
   plan: GpuPlan,
   memory: GpuMemory,
+  check: () => void,
 ): Promise<void> {
   const { device } = gpu
   const entry = dataEntry(model)
@@ -161,7 +176,7 @@ export async function loadWeights(
     }
     device.queue.submit([])
     if (++chunks % CHUNKS_AHEAD === 0) await device.queue.onSubmittedWorkDone()
-    gpu.check()
+    check()
   }
   for (const [name, values] of norms) {
     device.queue.writeBuffer(

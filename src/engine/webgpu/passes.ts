@@ -1,7 +1,8 @@
 /** Slices of a step cut into passes, after everything about them is checked. */
 import { FacetError } from '../../errors.ts'
 import type { GemmaConfig } from '../../gemma/config.ts'
-import type { KvCache, Slice } from '../graph.ts'
+import type { Choice } from '../choice.ts'
+import type { KvCache, SampledSlice } from '../graph.ts'
 import { PagedKvCache } from '../paged-cache.ts'
 import { FEW, MANY } from './job.ts'
 
@@ -11,10 +12,12 @@ export interface Part {
   readonly tokens: readonly number[]
   /** Of how many of the last positions logits are wanted. */
   readonly logits: number
-  /** Where they go. */
-  readonly out: Float32Array
-  /** Rows of `out` before these. */
+  /** Which slice this is of. */
+  readonly slice: number
+  /** Rows of the slice's logits before these. */
   readonly row: number
+  /** Of the slice, in the part that has its last token. */
+  readonly choice: Choice | undefined
 }
 
 export interface Pass {
@@ -23,7 +26,7 @@ export interface Pass {
   readonly parts: readonly Part[]
 }
 
-export interface PagedSlice extends Slice {
+export interface PagedSlice extends SampledSlice {
   readonly cache: PagedKvCache
 }
 
@@ -31,8 +34,8 @@ export interface PagedSlice extends Slice {
  * Single tokens and longer slices go into passes of their own, so that a token's arithmetic does not depend on
  * what else is in the step.
  */
-export function passesOf(slices: readonly PagedSlice[], outputs: readonly Float32Array[]): Pass[] {
-  const all = slices.map((slice, i) => ({ slice, out: outputs[i]! }))
+export function passesOf(slices: readonly PagedSlice[]): Pass[] {
+  const all = slices.map((slice, index) => ({ slice, index }))
   const single = all.filter(({ slice }) => slice.tokens.length === 1)
   const longer = all.filter(({ slice }) => slice.tokens.length > 1)
   return [
@@ -41,11 +44,11 @@ export function passesOf(slices: readonly PagedSlice[], outputs: readonly Float3
   ]
 }
 
-function cut(all: readonly { slice: PagedSlice; out: Float32Array }[], most: number): Part[][] {
+function cut(all: readonly { slice: PagedSlice; index: number }[], most: number): Part[][] {
   const passes: Part[][] = []
   let room = 0
-  for (const { slice, out } of all) {
-    const { cache, tokens, logits = 1 } = slice
+  for (const { slice, index } of all) {
+    const { cache, tokens, logits = 1, choice } = slice
     for (let at = 0; at < tokens.length; ) {
       if (room === 0) {
         passes.push([])
@@ -55,7 +58,14 @@ function cut(all: readonly { slice: PagedSlice; out: Float32Array }[], most: num
       const end = at + piece.length
       const skipped = tokens.length - logits
       const wanted = Math.max(0, end - Math.max(at, skipped))
-      passes.at(-1)!.push({ cache, tokens: piece, logits: wanted, out, row: Math.max(0, at - skipped) })
+      passes.at(-1)!.push({
+        cache,
+        tokens: piece,
+        logits: wanted,
+        slice: index,
+        row: Math.max(0, at - skipped),
+        choice: end === tokens.length ? choice : undefined,
+      })
       room -= piece.length
       at = end
     }
@@ -64,7 +74,7 @@ function cut(all: readonly { slice: PagedSlice; out: Float32Array }[], most: num
 }
 
 /** Everything is checked before anything is computed, so that a refused step changes nothing. */
-export function checked(batch: readonly Slice[], config: GemmaConfig): PagedSlice[] {
+export function checked(batch: readonly SampledSlice[], config: GemmaConfig): PagedSlice[] {
   const seen = new Set<KvCache>()
   return batch.map((slice) => {
     const { cache, tokens, logits = 1 } = slice
@@ -73,7 +83,7 @@ export function checked(batch: readonly Slice[], config: GemmaConfig): PagedSlic
     }
     if (seen.has(cache)) throw misuse('a cache stands twice in one batch')
     seen.add(cache)
-    if (tokens.length === 0 || logits < 1 || logits > tokens.length) {
+    if (tokens.length === 0 || logits < 0 || logits > tokens.length) {
       throw misuse(`${logits} rows of logits are wanted of ${tokens.length} tokens`)
     }
     if (cache.length + tokens.length > cache.capacity) {

@@ -6,6 +6,8 @@ import { formatBytes } from '../../gemma/memory-plan.ts'
 import { tensorShapes } from '../../gemma/weights.ts'
 import { PAGE } from '../page-pool.ts'
 import { type Bits, BLOCK } from './activations.ts'
+import { type ChoiceLayout, layOutChoices } from './choices.ts'
+import { type SamplingSizes, samplingSizes } from './choosing.ts'
 import { FEW, jobWords, LOGIT_ROWS, MANY } from './job.ts'
 
 export interface PlanOptions {
@@ -26,7 +28,17 @@ export interface RowSpan {
 /** Bytes of every working buffer. */
 export type Working = Readonly<
   Record<
-    'x' | 'normed' | 'qkv' | 'attended' | 'gated' | 'product' | 'sums' | 'tops' | 'logits' | 'job',
+    | 'x'
+    | 'normed'
+    | 'qkv'
+    | 'attended'
+    | 'gated'
+    | 'product'
+    | 'sums'
+    | 'tops'
+    | 'logits'
+    | 'job'
+    | keyof SamplingSizes,
     number
   >
 >
@@ -45,6 +57,7 @@ export interface GpuPlan {
   readonly tableWords: number
   /** Positions that one workgroup attends to when there are few tokens. */
   readonly split: number
+  readonly choices: ChoiceLayout
   readonly contextTokens: number
   readonly weightBytes: number
   readonly cacheBytes: number
@@ -105,6 +118,7 @@ export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOp
   )
   const splits = FEW * heads * Math.ceil(contextTokens / split)
   const floats = (count: number): number => count * 4
+  const choices = layOutChoices(vocabSize)
   const working: Working = {
     x: floats(MANY * hiddenSize),
     normed: floats(MANY * hiddenSize),
@@ -116,6 +130,7 @@ export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOp
     tops: floats(splits * 2),
     logits: floats(LOGIT_ROWS * vocabSize),
     job: floats(jobWords(Math.max(FEW, sequences), tableWords)),
+    ...samplingSizes(choices),
   }
   const workingBytes = Object.values(working).reduce((a, b) => a + b, 0) + working.logits
   const cacheBytes = 2 * layers.length * pageCount * pageBytes
@@ -137,6 +152,7 @@ export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOp
     pageBytes,
     tableWords,
     split,
+    choices,
     contextTokens,
     weightBytes,
     cacheBytes,

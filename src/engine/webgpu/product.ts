@@ -42,16 +42,22 @@ export function scaleAt(suffix: string, at: string): string {
   return `bitcast<f32>(((scales${suffix}[(${at}) >> 1u] >> (((${at}) & 1u) * 16u)) & 0xffffu) << 16u)`
 }
 
-/** The four codes that go with vector j of a block, as floats. */
+/**
+ * The four codes that go with vector j of a block, less their zero point, as floats. A code in the low bits of a
+ * float's mantissa, below an exponent that makes its last bit 1, is that float less a power of two: two operations
+ * of the widest units, where converting an integer takes a narrow one.
+ */
 export function codes(bits: Bits, q: string, j: number, numbered = false): string {
-  if (bits === 8) {
-    const word = `${q}${numbered ? '' : '_'}${j >> 2}.${'xyzw'[j & 3]}`
-    return `vec4f(vec4u(${word}, ${word} >> 8u, ${word} >> 16u, ${word} >> 24u) & vec4u(255u))`
-  }
-  const word = `${q}${numbered ? '0' : ''}.${'xyzw'[j & 3]}`
-  return j < 4
-    ? `vec4f(vec4u(${word}, ${word} >> 8u, ${word} >> 16u, ${word} >> 24u) & vec4u(15u))`
-    : `vec4f(vec4u(${word} >> 4u, ${word} >> 12u, ${word} >> 20u, ${word} >> 28u) & vec4u(15u))`
+  const number = bits === 8 ? `${numbered ? '' : '_'}${j >> 2}` : numbered ? '0' : ''
+  const word = `${q}${number}.${'xyzw'[j & 3]}`
+  const low = bits === 4 && j >= 4 ? 4 : 0
+  const pair = (make: (shift: number) => string): string => `${make(low)}, ${make(low + 8)}`
+  const four = (type: string, make: (shift: number) => string): string =>
+    `${type}(${pair(make)}, ${pair(make)})`
+  const masks = four('vec4u', (shift) => `${(2 ** bits - 1) << shift}u`)
+  const exponents = four('vec4u', (shift) => `${(150 - shift) * 2 ** 23}u`)
+  const zeros = four('vec4f', (shift) => `${2 ** (23 - shift) + 2 ** (bits - 1)}.0`)
+  return `(bitcast<vec4f>((vec4u(${word}, ${word}, ${word} >> 16u, ${word} >> 16u) & ${masks}) | ${exponents}) - ${zeros})`
 }
 
 export function finishCall(gated: boolean, value: string, up: string, row: string): string {

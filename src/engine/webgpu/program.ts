@@ -10,6 +10,8 @@ export interface PassSize {
   readonly rows: number
   /** Splits of attention; 1: none. */
   readonly splits: number
+  /** What the rows want chosen, as the flags of choices.ts; 0: nothing. */
+  readonly choices: number
 }
 
 export type Groups = readonly [x: number, y: number, z: number]
@@ -74,6 +76,9 @@ const BINDING_TYPES: Readonly<Record<Access, GPUBufferBindingType>> = {
   uniform: 'uniform',
 }
 
+/** How many kernels are compiled, of how many that are known so far. */
+export type OnCompiled = (compiled: number, total: number) => void
+
 /**
  * Compiles kernels, each only once, and binds them.
  *
@@ -81,11 +86,14 @@ const BINDING_TYPES: Readonly<Record<Access, GPUBufferBindingType>> = {
  */
 export class Compiler {
   readonly #gpu: Gpu
+  readonly #onCompiled: OnCompiled
+  #compiled = 0
   /** By code: layers share what is the same. */
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>()
 
-  constructor(gpu: Gpu) {
+  constructor(gpu: Gpu, onCompiled: OnCompiled = () => {}) {
     this.#gpu = gpu
+    this.#onCompiled = onCompiled
   }
 
   async program(dispatches: readonly Dispatch[]): Promise<Program> {
@@ -109,7 +117,10 @@ export class Compiler {
   #pipeline(kernel: Kernel): Promise<GPUComputePipeline> {
     const known = this.#pipelines.get(kernel.code)
     if (known) return known
-    const pipeline = this.#compile(kernel)
+    const pipeline = this.#compile(kernel).then((made) => {
+      this.#onCompiled(++this.#compiled, this.#pipelines.size)
+      return made
+    })
     this.#pipelines.set(kernel.code, pipeline)
     return pipeline
   }

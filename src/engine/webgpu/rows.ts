@@ -1,6 +1,7 @@
 /** WGSL of what is done to whole rows of activations: embedding, RMSNorm. */
 import { type Bits, BLOCK, placeFunction } from './activations.ts'
-import { JOB_FUNCTIONS } from './job.ts'
+import { RESULT_WORDS } from './choices.ts'
+import { CHOSEN_BEFORE, JOB_FUNCTIONS } from './job.ts'
 import { f32, type Kernel, kernel, read, readWrite, uniform } from './kernel.ts'
 
 const LANES = 256
@@ -21,6 +22,7 @@ export function embed({ columns, bits }: RowShape, scale: number): Kernel {
       job: read('array<u32>'),
       codes: read('array<u32>'),
       scales: read('array<u32>'),
+      results: read('array<u32>'),
       y: readWrite('array<f32>'),
     },
     workgroupSize: LANES,
@@ -28,7 +30,8 @@ export function embed({ columns, bits }: RowShape, scale: number): Kernel {
 ${JOB_FUNCTIONS}${placeFunction(columns, bits)}`,
     body: `
   let t = workgroup.x;
-  let id = idOf(t);
+  var id = tokenWordOf(t);
+  if (id >= ${CHOSEN_BEFORE}u) { id = results[(id - ${CHOSEN_BEFORE}u) * ${RESULT_WORDS}u]; }
   if (id < span.first || id >= span.first + span.rows) { return; }
   let row = id - span.first;
   for (var i = lane; i < ${words}u; i += ${LANES}u) {

@@ -25,7 +25,7 @@ const open = (model: TestModel, options: Partial<WebGpuOptions> = {}): Promise<W
     model,
     sequences: 1,
     contextTokens: 64,
-    tuning: { lanes: 32, rows: { 1: 2 }, ahead: false },
+    tuning: { lanes: 32, rows: { 1: 2 }, laneTokens: 1, ahead: false },
     ...options,
   })
 

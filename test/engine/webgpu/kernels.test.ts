@@ -17,7 +17,7 @@ async function gpuGraph(model: TestModel, options: Partial<WebGpuOptions> = {}):
     model,
     sequences: 3,
     contextTokens: Math.min(256, model.config.contextTokens),
-    tuning: { lanes: 32, rows: { 1: 2, 4: 2 }, ahead: false },
+    tuning: { lanes: 32, rows: { 1: 2, 4: 2 }, laneTokens: 2, ahead: false },
     ...options,
   })
   open.push(graph)

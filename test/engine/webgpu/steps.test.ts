@@ -1,0 +1,158 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Choice } from '../../../src/engine/choice.ts'
+import { choose } from '../../../src/engine/choose.ts'
+import type { KvCache, Outcome, SampledSlice } from '../../../src/engine/graph.ts'
+import { createSampler, type Sampler } from '../../../src/engine/sampler.ts'
+import { createWebGpuGraph, type WebGpuGraph } from '../../../src/engine/webgpu/graph.ts'
+import type { Sampling } from '../../../src/types.ts'
+import { quantizedFixture } from '../wasm/models.ts'
+
+/** Software compiles the kernels in seconds, not milliseconds. */
+const SLOW = { timeout: 300_000 }
+const CONTEXT = 64
+
+let graph: WebGpuGraph
+const compiled: [number, number][] = []
+beforeAll(async () => {
+  graph = await createWebGpuGraph({
+    model: await quantizedFixture('gemma-mqa'),
+    sequences: 4,
+    contextTokens: CONTEXT,
+    tuning: { lanes: 32, rows: { 4: 2 }, laneTokens: 4, ahead: false },
+    onCompiled: (done, total) => compiled.push([done, total]),
+  })
+}, SLOW.timeout)
+afterAll(() => graph.dispose())
+
+/** One answer in the making. */
+interface Answer {
+  readonly cache: KvCache
+  readonly sampler: Sampler
+  readonly ids: number[]
+  tokens: readonly number[]
+}
+
+const answerTo = (prompt: readonly number[], sampling: Sampling, alternatives?: number): Answer => ({
+  cache: graph.open(CONTEXT),
+  sampler: createSampler(sampling, prompt, alternatives),
+  ids: [],
+  tokens: prompt,
+})
+
+const idOf = (outcome: Outcome | undefined, choice: Choice): number => {
+  if (outcome instanceof Error) throw outcome
+  return outcome instanceof Float32Array ? choose(outcome, choice).id : outcome!.id
+}
+
+/** One step of these answers: tokens chosen on the GPU, or here from its logits. */
+async function step(answers: readonly Answer[], where: 'gpu' | 'cpu'): Promise<readonly Outcome[]> {
+  const choices = answers.map(({ sampler }) => sampler.choice())
+  const batch = answers.map(({ cache, tokens }, i): SampledSlice => ({ cache, tokens, choice: choices[i]! }))
+  const outcomes = await (where === 'gpu' ? graph.sample(batch) : graph.step(batch))
+  for (const [i, answer] of answers.entries()) {
+    const id = idOf(outcomes[i], choices[i]!)
+    answer.sampler.accept(id)
+    answer.ids.push(id)
+    answer.tokens = [id]
+  }
+  return outcomes
+}
+
+const SAMPLINGS: readonly Sampling[] = [
+  { temperature: 0 },
+  { seed: 5, topK: 20, topP: 0.9 },
+  { seed: 6, temperature: 1.5, repetitionPenalty: 1.2, presencePenalty: 0.5 },
+]
+const PROMPTS = [
+  [2, 5, 9],
+  [2, 17],
+  [2, 30, 31, 32, 33],
+]
+
+/** The same answers on both sides; `perform` makes the steps. */
+async function both(perform: (where: 'gpu' | 'cpu') => Promise<readonly Answer[]>): Promise<void> {
+  const ids: (readonly number[])[][] = []
+  for (const where of ['gpu', 'cpu'] as const) {
+    const answers = await perform(where)
+    ids.push(answers.map((answer) => answer.ids))
+    for (const { cache } of answers) cache.dispose()
+  }
+  expect(ids[0]).toEqual(ids[1])
+  expect(ids[0]!.every((each) => each.length > 0)).toBe(true)
+}
+
+describe('a graph that chooses tokens itself', () => {
+  it('tells how many kernels are compiled', () => {
+    const [done, total] = compiled.at(-1)!
+    expect(done).toBe(total)
+    expect(compiled.map(([count]) => count)).toEqual(compiled.map((_, i) => i + 1))
+  })
+
+  it.each([
+    ['that can be computed ahead', SAMPLINGS.slice(0, 2)],
+    ['of which some depend on the tokens before', SAMPLINGS],
+  ])('gives the tokens that its logits give: answers %s', SLOW, async (_, samplings) => {
+    await both(async (where) => {
+      const answers = samplings.map((sampling, i) => answerTo(PROMPTS[i]!, sampling))
+      for (let i = 0; i < 6; i++) await step(answers, where)
+      return answers
+    })
+  })
+
+  it('forgets what it computed ahead when a sequence ends, joins, or goes on another way', SLOW, async () => {
+    await both(async (where) => {
+      const [first, second, third] = SAMPLINGS.map((sampling, i) =>
+        answerTo(PROMPTS[i]!, { ...sampling, repetitionPenalty: 1, presencePenalty: 0 }),
+      ) as [Answer, Answer, Answer]
+      await step([first, second], where)
+      await step([first, second], where)
+      await step([second], where) // the first pauses
+      await step([second, first], where) // another order
+      await step([second, first, third], where) // a prompt joins
+      await step([second, first, third], where)
+      second.cache.truncate(1)
+      second.tokens = [40, 41]
+      await step([first, second, third], where)
+      second.tokens = [7] // not what was chosen
+      await step([first, second, third], where)
+      await step([first, second, third], where)
+      return [first, second, third]
+    })
+  })
+
+  it('fills a cache to its last position', SLOW, async () => {
+    await both(async (where) => {
+      const answer = answerTo(
+        Array.from({ length: CONTEXT - 3 }, (_, i) => i + 2),
+        { seed: 8 },
+      )
+      for (let i = 0; i < 4; i++) await step([answer], where)
+      expect(answer.cache.length).toBe(CONTEXT)
+      return [answer]
+    })
+  })
+
+  it('gives logits and nothing beside tokens, each to whom it is due', SLOW, async () => {
+    const [cacheA, cacheB, cacheC] = [graph.open(CONTEXT), graph.open(CONTEXT), graph.open(CONTEXT)]
+    const choice = createSampler({ temperature: 0 }, [], 2).choice()
+    const [chosen, rows, nothing] = await graph.sample([
+      { cache: cacheA, tokens: [2, 5, 9], choice },
+      { cache: cacheB, tokens: [2, 5, 9], logits: 2 },
+      { cache: cacheC, tokens: [2, 5], logits: 0 },
+    ])
+    const { vocabSize } = graph.config
+    expect(nothing).toEqual(new Float32Array())
+    expect(rows).toHaveLength(2 * vocabSize)
+    const exact = choose((rows as Float32Array).slice(vocabSize), choice)
+    expect(chosen).toMatchObject({ id: exact.id, top: [{ id: exact.id }, { id: exact.top![1]!.id }] })
+    for (const cache of [cacheA, cacheB, cacheC]) cache.dispose()
+  })
+
+  it('leaves choices with more alternatives than it tells to its caller', SLOW, async () => {
+    const cache = graph.open(CONTEXT)
+    const choice = createSampler({ temperature: 0 }, [], 21).choice()
+    const [logits] = await graph.sample([{ cache, tokens: [2, 5], choice }])
+    expect(logits).toHaveLength(graph.config.vocabSize)
+    cache.dispose()
+  })
+})
