@@ -127,6 +127,22 @@ describe('a model in the browser', () => {
     expect(Object.keys(await call('kept'))).not.toContain(DATA.chunks[0])
   })
 
+  it('is kept in Cache storage where files of OPFS cannot be written', async () => {
+    // As in Safari before 26.
+    await context.addInitScript('delete FileSystemFileHandle.prototype.createWritable')
+    const { call } = await open()
+    await call('loadHere', 'model')
+    expect(await call('storeKind')).toBe('cache')
+    await call('poison', DATA.chunks[0]!)
+    site.asked.length = 0
+    await call('loadHere', 'model')
+    expect(site.asked.filter((path) => path !== 'facet.json')).toEqual([DATA.path])
+    site.asked.length = 0
+    const { memory } = await call('loadHere', 'model')
+    expect(memory.at(-1)).toBe(1)
+    expect(site.asked).toEqual(['facet.json'])
+  })
+
   it('frees its space when it is forgotten', async () => {
     const { call } = await open()
     await call('load', 'model')

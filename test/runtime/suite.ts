@@ -5,12 +5,12 @@ import type { Transport } from './ask.ts'
 import { ENGINE } from './engine-options.ts'
 
 const MODEL = 'facet-tldr-24m'
-const CHAT = '/v1/chat/completions'
+export const CHAT = '/v1/chat/completions'
 const QUESTION = { messages: [{ role: 'user', content: 'How do I find files by name?' }], temperature: 0 }
 const ANSWER = "`find . -name '*.txt'`"
 
 /** The control tokens that end an answer are forbidden: it goes on until the context is full. */
-const ENDLESS = { ...QUESTION, stream: true, logit_bias: { 1: -100, 107: -100 } }
+export const ENDLESS: object = { ...QUESTION, stream: true, logit_bias: { 1: -100, 107: -100 } }
 
 interface Whole {
   readonly choices: readonly { readonly message: { readonly content: string } }[]
