@@ -27,7 +27,7 @@ export function withDeadlines(timeouts: Timeouts): Layer {
           },
           next.name,
         )
-        const events = next.chat(request, { signal: over.signal })[Symbol.asyncIterator]()
+        const events = next.chat(request, { ...options, signal: over.signal })[Symbol.asyncIterator]()
         try {
           for (;;) {
             const { done, value }: IteratorResult<ChatEvent> = await Promise.race([

@@ -30,30 +30,36 @@ export function assertChoices(requests: readonly ChatRequest[], { choices }: Siz
 export function withSizeLimits({ promptCharacters, outputTokens }: SizeLimits): Layer {
   return (next) =>
     override(next, {
-      async *chat(request, options) {
-        if (promptCharacters !== undefined) assertPrompt(request, promptCharacters)
-        if (outputTokens === undefined) return yield* next.chat(request, options)
+      chat: (request, options) => {
+        const error = promptError(request, promptCharacters) ?? outputError(request, outputTokens)
+        if (error) return failed(error)
         const { maxTokens = outputTokens } = request
-        if (maxTokens > outputTokens) {
-          throw new FacetError(
-            'invalid_request',
-            `maxTokens may be at most ${outputTokens} here, but is ${maxTokens}.`,
-            { field: 'maxTokens' },
-          )
-        }
-        yield* next.chat({ ...request, maxTokens }, options)
+        return next.chat({ ...request, ...(maxTokens !== undefined && { maxTokens }) }, options)
       },
     })
 }
 
-function assertPrompt({ messages, prompt }: ChatRequest, most: number): void {
+function promptError({ messages, prompt }: ChatRequest, most = Infinity): FacetError | undefined {
   const length = messages ? messages.reduce((sum, { content }) => sum + content.length, 0) : prompt.length
-  if (length <= most) return
+  if (length <= most) return undefined
   const field = messages ? 'messages' : 'prompt'
   const unit = typeof prompt === 'object' ? 'tokens' : 'characters'
-  throw new FacetError(
+  return new FacetError(
     'request_too_large',
     `${field} is ${length} ${unit} long, but may be at most ${most} here; send a shorter one.`,
     { field },
   )
+}
+
+function outputError({ maxTokens = 0 }: ChatRequest, most = Infinity): FacetError | undefined {
+  if (maxTokens <= most) return undefined
+  return new FacetError('invalid_request', `maxTokens may be at most ${most} here, but is ${maxTokens}.`, {
+    field: 'maxTokens',
+  })
+}
+
+/** An answer fails when it is read, not when it is asked for. */
+// biome-ignore lint/correctness/useYield: it has nothing to say
+async function* failed(error: FacetError): AsyncGenerator<never, void, undefined> {
+  throw error
 }

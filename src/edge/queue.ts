@@ -1,7 +1,7 @@
 /** A bounded queue before a backend: so many answers at once, so many waiting, and no more. */
 import { abortedError, FacetError } from '../errors.ts'
 import { override } from '../guard/layer.ts'
-import type { Layer } from '../types.ts'
+import type { Backend, Layer } from '../types.ts'
 
 export interface QueueOptions {
   /** Answers at the same time. Default 512. */
@@ -80,6 +80,14 @@ export class Queue {
 }
 
 export function queued(queue: Queue): Layer {
+  const inTurn = async <T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> => {
+    const leave = await queue.enter(signal)
+    try {
+      return await work()
+    } finally {
+      leave()
+    }
+  }
   return (next) =>
     override(next, {
       async *chat(request, options) {
@@ -90,17 +98,15 @@ export function queued(queue: Queue): Layer {
           leave()
         }
       },
-      get score() {
+      get score(): Backend['score'] {
         const { score } = next
-        if (!score) return undefined
-        return async (...call: Parameters<typeof score>) => {
-          const leave = await queue.enter(call[1]?.signal)
-          try {
-            return await score.apply(next, call)
-          } finally {
-            leave()
-          }
-        }
+        return (
+          score && ((request, options) => inTurn(options?.signal, () => score.call(next, request, options)))
+        )
+      },
+      get embed(): Backend['embed'] {
+        const { embed } = next
+        return embed && ((texts, options) => inTurn(options?.signal, () => embed.call(next, texts, options)))
       },
     })
 }

@@ -56,7 +56,7 @@ export function traced(exchange: Exchange, prompts: boolean): Layer {
   const { parent } = exchange
   return (next) =>
     override(next, {
-      async *chat(request, options) {
+      chat: (request, options) => {
         const operation = request.messages ? 'chat' : 'text_completion'
         const span = trace.getTracer(NAME).startSpan(
           `${operation} ${next.model.id}`,
@@ -66,34 +66,44 @@ export function traced(exchange: Exchange, prompts: boolean): Layer {
           },
           parent,
         )
-        if (!span.isRecording()) return yield* next.chat(request, options)
+        if (!span.isRecording()) return next.chat(request, options)
         exchange.traceId = span.spanContext().traceId
         if (prompts) span.setAttribute('gen_ai.input.messages', toInput(request))
         const within = trace.setSpan(parent, span)
-        const events = context.with(within, () => next.chat(request, options)[Symbol.asyncIterator]())
-        let text = ''
-        try {
-          for (;;) {
-            const { done, value }: IteratorResult<ChatEvent> = await context.with(within, () => events.next())
-            if (done) return
-            if (prompts && value.type === 'text') text += value.text
-            if (prompts && value.type === 'finish') {
-              span.setAttribute('gen_ai.output.messages', toOutput(text, value.reason))
-            }
-            note(span, value)
-            yield value
-          }
-        } catch (thrown) {
-          const { code, message } = toFacetError(thrown)
-          span.setAttribute('error.type', code)
-          span.setStatus({ code: SpanStatusCode.ERROR, message })
-          throw thrown
-        } finally {
-          span.end()
-          events.return?.().then(undefined, () => undefined)
-        }
+        return recorded(within, span, prompts, () => next.chat(request, options))
       },
     })
+}
+
+/** Reads the answer with the span active, and ends the span with it. */
+async function* recorded(
+  within: Context,
+  span: Span,
+  prompts: boolean,
+  chat: () => AsyncIterable<ChatEvent>,
+): AsyncGenerator<ChatEvent, void, undefined> {
+  const events = context.with(within, () => chat()[Symbol.asyncIterator]())
+  let text = ''
+  try {
+    for (;;) {
+      const { done, value }: IteratorResult<ChatEvent> = await context.with(within, () => events.next())
+      if (done) return
+      if (prompts && value.type === 'text') text += value.text
+      if (prompts && value.type === 'finish') {
+        span.setAttribute('gen_ai.output.messages', toOutput(text, value.reason))
+      }
+      note(span, value)
+      yield value
+    }
+  } catch (thrown) {
+    const { code, message } = toFacetError(thrown)
+    span.setAttribute('error.type', code)
+    span.setStatus({ code: SpanStatusCode.ERROR, message })
+    throw thrown
+  } finally {
+    span.end()
+    events.return?.().then(undefined, () => undefined)
+  }
 }
 
 function note(span: Span, event: ChatEvent): void {
