@@ -76,7 +76,7 @@ export const FIGURES: readonly Figure[] = [
         : `${kvTokens} of ${kvCapacityTokens} tokens`,
   },
   {
-    name: 'Prompt tokens cached',
+    name: 'Prefix hits',
     unit: '%',
     value: ({ cachedTokens, promptTokens }) => share(cachedTokens, promptTokens),
     outOf: ({ cachedTokens, promptTokens }) =>
