@@ -1,6 +1,6 @@
 /** `gemfacet/edge`: an OpenAI-compatible API in front of Backends, for any runtime that has fetch. */
 import { Hono } from 'hono'
-import { FacetError } from '../errors.ts'
+import { FacetError, toFacetError } from '../errors.ts'
 import { stack } from '../guard/layer.ts'
 import type { Backend, Layer, Timeouts } from '../types.ts'
 import { type AnswerOptions, answer } from './answer.ts'
@@ -13,7 +13,8 @@ import { completionWriter } from './completion-response.ts'
 import { DEFAULT_TIMEOUTS, withDeadlines } from './deadlines.ts'
 import { admitTo, Drain, endingState } from './drain.ts'
 import { toEchoes } from './echo.ts'
-import { type Report, toErrorResponse } from './error-response.ts'
+import { toEmbeddingCall, toEmbeddings } from './embeddings.ts'
+import { type Report, toErrorResponse, toWireNames } from './error-response.ts'
 import { type EdgeEnv, observed } from './exchange.ts'
 import { Figures } from './figures.ts'
 import { assertReady, type ReadyCheck, toReadyResponse } from './health.ts'
@@ -23,11 +24,14 @@ import type { Log } from './log.ts'
 import { type ModelFiles, toModelFile } from './model-file.ts'
 import { findBackend, toModel, toModelList } from './models.ts'
 import { observe } from './observe.ts'
+import { toOpenApi, VERSION } from './openapi.ts'
 import { allowOrigins, guardOrigin, type OriginOptions } from './origin.ts'
 import { toPageFile } from './page-file.ts'
 import { Queue, type QueueOptions, queued } from './queue.ts'
 import { limitRates, type RateOptions } from './rates.ts'
+import { toReferenceResponse } from './reference-page.ts'
 import { secureHeaders } from './secure-headers.ts'
+import { toDetokenizeCall, toText, toTokenizeCall, toTokens } from './tokenize.ts'
 import { traced } from './tracing.ts'
 
 export { Drain } from './drain.ts'
@@ -132,6 +136,24 @@ export function createEdge(options: EdgeOptions): Hono {
     })
     allow(path, 'POST')
   }
+  /** Endpoints that answer with one JSON. */
+  const ask = <C extends { readonly model: string | undefined }>(
+    path: string,
+    toCall: (json: unknown) => C,
+    toResponse: (call: C, backend: Backend, signal: AbortSignal) => Promise<Response>,
+  ): void => {
+    app.post(path, async (c) => {
+      const { raw } = c.req
+      assertReady(ready)
+      const call = toCall(await readJson(raw, limits.bodyBytes ?? DEFAULT_BODY_BYTES))
+      const backend = findBackend(backends, call.model)
+      c.get('exchange').model = backend.model.id
+      return toResponse(call, backend, raw.signal).catch((error: unknown) => {
+        throw toWireNames(toFacetError(error))
+      })
+    })
+    allow(path, 'POST')
+  }
   const get = (
     path: string,
     handle: (parameters: Record<string, string>, request: Request) => Response | Promise<Response>,
@@ -154,9 +176,14 @@ export function createEdge(options: EdgeOptions): Hono {
     const echoes = await toEchoes(call, backend, signal)
     return (head, settings) => completionWriter(head, settings, echoes)
   })
+  ask('/v1/embeddings', toEmbeddingCall, toEmbeddings)
+  ask('/v1/tokenize', toTokenizeCall, toTokens)
+  ask('/v1/detokenize', toDetokenizeCall, toText)
   get('/v1/models', () => Response.json(toModelList(backends)))
   // Ids may hold slashes: google/gemma-2b-it.
   get('/v1/models/:id{.+}', ({ id }) => Response.json(toModel(findBackend(backends, id))))
+  get('/openapi.json', () => Response.json(toOpenApi(VERSION)))
+  get('/docs', toReferenceResponse)
   get('/healthz', () => Response.json({ status: 'ok' }))
   get('/readyz', () => toReadyResponse(ready, report))
   get('/metrics', async () => {
@@ -175,7 +202,7 @@ export function createEdge(options: EdgeOptions): Hono {
   app.all('*', ({ req }) => {
     throw new FacetError(
       'not_found',
-      `There is no ${req.path.slice(0, 200)} here; this server has /v1/chat/completions, /v1/completions, /v1/models, /healthz, /readyz, /metrics and /stats.`,
+      `There is no ${req.path.slice(0, 200)} here; this server has /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/tokenize, /v1/detokenize, /v1/models, /docs, /openapi.json, /healthz, /readyz, /metrics and /stats.`,
     )
   })
   app.onError((error) => toErrorResponse(error, report))

@@ -108,6 +108,7 @@ export const REFUSED: Readonly<Record<string, readonly unknown[]>> = {
   store: [false],
   service_tier: ['auto', 'default'],
   prompt_cache_retention: ['in-memory', 'in_memory'],
+  prompt_cache_options: [{}],
 }
 
 /** The request as the engine wants it, all but the prompt. */

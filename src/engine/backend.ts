@@ -10,16 +10,18 @@ import type {
   ChatEvent,
   ChatRequest,
   ModelSpec,
+  Prompt,
   ScoreRequest,
   TokenLogprob,
 } from '../types.ts'
+import { embed } from './embed.ts'
 import { EventQueue } from './event-queue.ts'
 import { type AnswerForm, type AnswerPlan, answer, score } from './generate.ts'
 import { formOf } from './grammar/form.ts'
 import type { Grammars } from './grammar/grammars.ts'
 import type { Graph } from './graph.ts'
 import { type Limits, watch } from './limits.ts'
-import { checkChatRequest, checkScoreRequest } from './request.ts'
+import { checkChatRequest, checkIds, checkPrompt, checkScoreRequest, checkTexts } from './request.ts'
 import { Scheduler } from './scheduler.ts'
 
 /** A Backend that computes here. */
@@ -140,6 +142,31 @@ export function createEngine(options: EngineOptions): Engine {
     return events
   }
 
+  const embedAll = async (texts: readonly string[], call: CallOptions = {}): Promise<Float32Array[]> => {
+    checkTexts(texts)
+    const over = new AbortController()
+    const limits = watch(call, (error) => over.abort(error))
+    try {
+      const vectors: Float32Array[] = []
+      // One after another: many texts must not fill the queue that chats wait in.
+      for (const [i, text] of texts.entries()) {
+        const ids = promptIds({ prompt: text }, tokenizer, config)
+        if (ids.length > contextTokens) {
+          const field = `texts[${i}]`
+          throw new FacetError(
+            'context_length_exceeded',
+            `${field} is ${ids.length} tokens long, but may be at most ${contextTokens}.`,
+            { field },
+          )
+        }
+        vectors.push(await scheduler.run(embed(ids, prefillChunk, config.hiddenSize), over.signal))
+      }
+      return vectors
+    } finally {
+      limits.clear()
+    }
+  }
+
   return {
     name: 'engine',
     model,
@@ -159,6 +186,15 @@ export function createEngine(options: EngineOptions): Engine {
       const over = new AbortController()
       const limits = watch(call, (error) => over.abort(error))
       return scheduler.run(score(plan, tokenizer), over.signal).finally(() => limits.clear())
+    },
+    ...(graph.hidden && { embed: embedAll }),
+    tokenize: async (prompt: Prompt): Promise<number[]> => {
+      checkPrompt(prompt, model, config.vocabSize)
+      return promptIds(prompt, tokenizer, config)
+    },
+    detokenize: async (tokens: readonly number[]): Promise<string> => {
+      checkIds(tokens, 'tokens', config.vocabSize)
+      return tokenizer.decode(tokens)
     },
     stats: async (): Promise<BackendStats> => ({
       graph: graph.name,

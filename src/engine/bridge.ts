@@ -1,15 +1,6 @@
 /** A Backend on the other side of a MessagePort: its calls, their events, aborts and errors. */
 import { abortedError, FacetError, type FacetErrorOptions, isErrorCode, toFacetError } from '../errors.ts'
-import type {
-  Backend,
-  BackendStats,
-  CallOptions,
-  ChatEvent,
-  ChatRequest,
-  ModelSpec,
-  ScoreRequest,
-  TokenLogprob,
-} from '../types.ts'
+import type { Backend, CallOptions, ChatEvent, ChatRequest, ModelSpec } from '../types.ts'
 import { EventQueue } from './event-queue.ts'
 
 /** A FacetError as plain data; structured cloning would lose its class and fields. */
@@ -19,6 +10,10 @@ export interface WireError {
   readonly options: Omit<FacetErrorOptions, 'cause'>
 }
 
+/** Methods that a backend may have, each answered with one value. */
+const QUESTIONS = ['score', 'embed', 'tokenize', 'detokenize', 'stats'] as const
+type Question = (typeof QUESTIONS)[number]
+
 type Call =
   | {
       readonly type: 'chat'
@@ -27,12 +22,13 @@ type Call =
       readonly timeouts: CallOptions['timeouts']
     }
   | {
-      readonly type: 'score'
+      readonly type: 'ask'
       readonly call: number
-      readonly request: ScoreRequest
+      readonly question: Question
+      /** Its first argument. */
+      readonly about: unknown
       readonly timeouts: CallOptions['timeouts']
     }
-  | { readonly type: 'stats'; readonly call: number }
   | { readonly type: 'cancel'; readonly call: number }
 
 type Reply =
@@ -40,13 +36,11 @@ type Reply =
       readonly type: 'hello'
       readonly name: string
       readonly model: ModelSpec
-      readonly scores: boolean
-      readonly counts: boolean
+      readonly answers: readonly Question[]
     }
   | { readonly type: 'event'; readonly call: number; readonly event: ChatEvent }
   | { readonly type: 'end'; readonly call: number }
-  | { readonly type: 'scores'; readonly call: number; readonly scores: TokenLogprob[][] }
-  | { readonly type: 'stats'; readonly call: number; readonly stats: BackendStats }
+  | { readonly type: 'answer'; readonly call: number; readonly answer: unknown }
   | { readonly type: 'error'; readonly call: number; readonly error: WireError }
 
 /** What is waiting for replies to one call. */
@@ -64,18 +58,16 @@ export function serveBackend(port: MessagePort, backend: Backend): void {
     const controller = new AbortController()
     running.set(call.call, controller)
     try {
-      if (call.type === 'stats') {
-        if (!backend.stats) throw new FacetError('unsupported', `${backend.name} keeps no figures.`)
-        send({ type: 'stats', call: call.call, stats: await backend.stats() })
-        return
-      }
       const options = {
         signal: controller.signal,
         ...(call.timeouts && { timeouts: call.timeouts }),
       }
-      if (call.type === 'score') {
-        if (!backend.score) throw new FacetError('unsupported', `${backend.name} cannot score.`)
-        send({ type: 'scores', call: call.call, scores: await backend.score(call.request, options) })
+      if (call.type === 'ask') {
+        const method = backend[call.question] as
+          | ((about: unknown, options: CallOptions) => Promise<unknown>)
+          | undefined
+        if (!method) throw new FacetError('unsupported', `${backend.name} cannot ${call.question}.`)
+        send({ type: 'answer', call: call.call, answer: await method.call(backend, call.about, options) })
         return
       }
       for await (const event of backend.chat(call.request, options)) {
@@ -97,8 +89,7 @@ export function serveBackend(port: MessagePort, backend: Backend): void {
     type: 'hello',
     name: backend.name,
     model: backend.model,
-    scores: backend.score !== undefined,
-    counts: backend.stats !== undefined,
+    answers: QUESTIONS.filter((question) => backend[question] !== undefined),
   })
 }
 
@@ -172,9 +163,13 @@ export function connectBackend(port: MessagePort): Promise<RemoteBackend> {
     return events
   }
 
-  const score = (request: ScoreRequest, { signal, timeouts }: CallOptions): Promise<TokenLogprob[][]> => {
+  const ask = <Answer>(
+    question: Question,
+    about: unknown,
+    { signal, timeouts }: CallOptions = {},
+  ): Promise<Answer> => {
     const call = ++calls
-    const { promise, resolve, reject } = Promise.withResolvers<TokenLogprob[][]>()
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>()
     if (signal?.aborted) return Promise.reject(abortedError(signal))
     const onAbort = (): void => {
       cancel(call)
@@ -182,22 +177,19 @@ export function connectBackend(port: MessagePort): Promise<RemoteBackend> {
     }
     signal?.addEventListener('abort', onAbort)
     const reply: Caller['reply'] = (message) => {
-      if (message.type === 'scores') resolve(message.scores)
+      // The other side answers with what the method of that name does.
+      if (message.type === 'answer') resolve(message.answer as Answer)
       else if (message.type === 'error') reject(fromWireError(message.error))
     }
-    open(call, { reply, fail: reject }, { type: 'score', call, request, timeouts })
+    open(call, { reply, fail: reject }, { type: 'ask', call, question, about, timeouts })
     return promise.finally(() => signal?.removeEventListener('abort', onAbort))
   }
-
-  const stats = (): Promise<BackendStats> => {
-    const call = ++calls
-    const { promise, resolve, reject } = Promise.withResolvers<BackendStats>()
-    const reply: Caller['reply'] = (message) => {
-      if (message.type === 'stats') resolve(message.stats)
-      else if (message.type === 'error') reject(fromWireError(message.error))
-    }
-    open(call, { reply, fail: reject }, { type: 'stats', call })
-    return promise
+  const methods: Required<Pick<Backend, Question>> = {
+    score: (request, options) => ask('score', request, options),
+    embed: (texts, options) => ask('embed', texts, options),
+    tokenize: (prompt, options) => ask('tokenize', prompt, options),
+    detokenize: (tokens, options) => ask('detokenize', tokens, options),
+    stats: () => ask('stats', undefined),
   }
 
   port.addEventListener('message', ({ data }: MessageEvent<Reply>) => {
@@ -208,10 +200,7 @@ export function connectBackend(port: MessagePort): Promise<RemoteBackend> {
         chat: (request: ChatRequest, options: CallOptions = {}): AsyncIterable<ChatEvent> => ({
           [Symbol.asyncIterator]: () => chat(request, options),
         }),
-        ...(data.scores && {
-          score: (request: ScoreRequest, options: CallOptions = {}) => score(request, options),
-        }),
-        ...(data.counts && { stats }),
+        ...Object.fromEntries(data.answers.map((question) => [question, methods[question]])),
         disconnect,
       })
       return

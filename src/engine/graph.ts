@@ -62,6 +62,11 @@ export interface Graph {
    * instead of vocabularies. Graphs that leave it out have `choose` called on their logits.
    */
   sample?(batch: readonly SampledSlice[]): Promise<Outcome[]>
+  /**
+   * Runs every slice as `step` does, and gives instead the hidden states of all its tokens after the final
+   * norm, (n, hiddenSize). Graphs that keep them to themselves leave it out.
+   */
+  hidden?(batch: readonly Slice[]): Promise<Float32Array[]>
   dispose(): Promise<void>
 }
 

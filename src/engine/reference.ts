@@ -37,24 +37,31 @@ export function createReference(
   options: ReferenceOptions = {},
 ): Graph {
   const model = readModel(config, weights, options)
+  /** All layers; x (n, d) of each slice. */
+  const run = (batch: readonly Slice[]): { readonly x: Float32Array; readonly logits: number }[] => {
+    const slices = checkedBatch(batch, config, HostKvCache)
+    const rows = slices.flatMap(({ cache, tokens }) =>
+      tokens.map((token, i): Row => ({ cache, token, position: cache.length + i })),
+    )
+    const x = forward(config, model, rows) // (n, d)
+    for (const { cache, tokens } of slices) cache.advance(tokens.length)
+    let end = 0
+    return slices.map(({ tokens, logits }) => {
+      const start = end
+      end += tokens.length
+      return { x: x.subarray(start * config.hiddenSize, end * config.hiddenSize), logits }
+    })
+  }
   return {
     config,
     name: 'reference',
     open: (capacity: number): KvCache => new HostKvCache(config, capacity),
-    step: async (batch: readonly Slice[]): Promise<Float32Array[]> => {
-      const slices = checkedBatch(batch, config, HostKvCache)
-      const rows = slices.flatMap(({ cache, tokens }) =>
-        tokens.map((token, i): Row => ({ cache, token, position: cache.length + i })),
-      )
-      const x = forward(config, model, rows) // (n, d)
-      for (const { cache, tokens } of slices) cache.advance(tokens.length)
-      let end = 0
-      return slices.map(({ tokens, logits }) => {
-        end += tokens.length
-        const { hiddenSize } = config
-        return head(config, model, x.subarray((end - logits) * hiddenSize, end * hiddenSize))
-      })
-    },
+    step: async (batch: readonly Slice[]): Promise<Float32Array[]> =>
+      run(batch).map(({ x, logits }) =>
+        head(config, model, x.subarray(x.length - logits * config.hiddenSize)),
+      ),
+    hidden: async (batch: readonly Slice[]): Promise<Float32Array[]> =>
+      run(batch).map(({ x }) => rmsNorm(x, model.norm, config.rmsNormEps)),
     dispose: async (): Promise<void> => {},
   }
 }

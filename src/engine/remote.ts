@@ -77,6 +77,6 @@ export async function loadRemotely(
     throw error
   }
   gone.promise.catch(() => {}) // from now on the backend's callers are told
-  const { name, model, chat, score, stats } = backend
-  return { name, model, chat, ...(score && { score }), ...(stats && { stats }), close }
+  const { disconnect: _, ...methods } = backend
+  return { ...methods, close }
 }

@@ -42,7 +42,16 @@ export function checkScoreRequest(request: ScoreRequest, model: ModelSpec, vocab
   }
 }
 
-function checkPrompt(request: Prompt & { model?: string }, model: ModelSpec, vocabSize: number): void {
+/** @throws FacetError invalid_request with the text that is none */
+export function checkTexts(texts: readonly string[]): void {
+  if (!Array.isArray(texts)) fail('texts', `must be a list of texts, but is ${show(texts)}`)
+  for (const [i, text] of (texts as unknown[]).entries()) {
+    if (typeof text !== 'string' || text === '')
+      fail(`texts[${i}]`, `must be a text that is not empty, but is ${show(text)}`)
+  }
+}
+
+export function checkPrompt(request: Prompt & { model?: string }, model: ModelSpec, vocabSize: number): void {
   if (typeof request !== 'object' || request === null) fail('request', 'must be an object')
   if (request.model !== undefined && request.model !== model.id) {
     throw new FacetError(
@@ -68,7 +77,7 @@ function checkMessages(messages: unknown): void {
   }
 }
 
-function checkIds(ids: unknown, field: string, vocabSize: number): void {
+export function checkIds(ids: unknown, field: string, vocabSize: number): void {
   if (!Array.isArray(ids)) fail(field, `must be a string or a list of token ids, but is ${show(ids)}`)
   for (const [i, id] of (ids as unknown[]).entries()) {
     if (!Number.isInteger(id) || (id as number) < 0 || (id as number) >= vocabSize) {

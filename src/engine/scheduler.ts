@@ -13,6 +13,8 @@ export interface Work {
   readonly logits?: number
   /** How to choose the token that follows, for graphs that can; `logits` is then left out. */
   readonly choice?: Choice
+  /** Give the hidden states of all these tokens instead; `logits` is then their number, at most a prefill chunk. */
+  readonly hidden?: boolean
   /** Forget all but this many of the sequence's tokens before. */
   readonly keep?: number
   /** Told how many of the tokens need not be computed, because the graph remembers them. */
@@ -279,16 +281,30 @@ export class Scheduler {
     const prefilled = new Set(chosen.filter(({ piece }) => piece.tokens.length > 1).map((c) => c.sequence))
     this.#active = [...this.#active.filter((s) => !prefilled.has(s)), ...prefilled]
     try {
+      await this.#compute(chosen)
+    } catch (error) {
+      for (const { sequence } of chosen) sequence.fail(toFacetError(error))
+    }
+  }
+
+  async #compute(all: readonly { readonly sequence: Sequence; readonly piece: Work }[]): Promise<void> {
+    const { graph } = this.#options
+    const wide = all.filter(({ piece }) => piece.hidden)
+    if (wide.length > 0) {
+      const batch = wide.map(({ sequence, piece }) => ({ cache: sequence.cache!, tokens: piece.tokens }))
+      const states = await graph.hidden!(batch)
+      for (const [i, { sequence }] of wide.entries()) if (!sequence.over) sequence.accept(states[i]!)
+    }
+    const chosen = all.filter(({ piece }) => !piece.hidden)
+    if (chosen.length > 0) {
       const batch = chosen.map(({ sequence, piece }) => ({
         cache: sequence.cache!,
         tokens: piece.tokens,
         logits: piece.logits ?? 1,
         ...(piece.choice && { choice: piece.choice }),
       }))
-      const outcomes = await sampleOn(this.#options.graph, batch)
+      const outcomes = await sampleOn(graph, batch)
       for (const [i, { sequence }] of chosen.entries()) if (!sequence.over) sequence.accept(outcomes[i]!)
-    } catch (error) {
-      for (const { sequence } of chosen) sequence.fail(toFacetError(error))
     }
   }
 

@@ -13,6 +13,8 @@ const MOST_DEPTH = 64
 const MOST_SCHEMAS = 5_000
 const MOST_VALUES = 2_000
 const MOST_COUNT = 100_000
+/** Numbers have at most 15 digits, which a double always keeps. */
+const MOST_MAGNITUDE = 1e15
 
 const SPACE = optional(literal(' '))
 export const COMMA: Expression = sequence([literal(','), SPACE])
@@ -389,17 +391,19 @@ function quoted(inner: Expression): Expression {
 }
 
 function numberOf(type: 'number' | 'integer', schema: SchemaObject, path: string): Expression {
-  const bound = (key: string): number | undefined => {
+  /** Bounds beyond what is ever written bind nothing: generators give those of safe integers. */
+  const bound = (key: string, side: -1 | 1): number | undefined => {
     const value = schema[key]
     if (value === undefined) return undefined
-    if (typeof value === 'number' && Math.abs(value) < 1e15) return value
+    if (typeof value === 'number' && Math.abs(value) < MOST_MAGNITUDE) return value
+    if (typeof value === 'number' && Math.sign(value) === side) return undefined
     throw new SchemaProblem(`${path}.${key}`, 'must be a number of at most 15 digits before the point')
   }
   const step = schema.multipleOf
   const whole = type === 'integer' || step === 1
   if (step !== undefined && step !== 1) throw unsupported(path, 'multipleOf')
-  const [minimum, exclusiveMinimum] = [bound('minimum'), bound('exclusiveMinimum')]
-  const [maximum, exclusiveMaximum] = [bound('maximum'), bound('exclusiveMaximum')]
+  const [minimum, exclusiveMinimum] = [bound('minimum', -1), bound('exclusiveMinimum', -1)]
+  const [maximum, exclusiveMaximum] = [bound('maximum', 1), bound('exclusiveMaximum', 1)]
   const above = exclusiveMinimum !== undefined && exclusiveMinimum >= (minimum ?? -Infinity)
   const below = exclusiveMaximum !== undefined && exclusiveMaximum <= (maximum ?? Infinity)
   const least = above ? exclusiveMinimum : minimum

@@ -156,14 +156,28 @@ export class WasmGraph implements Graph {
     }
   }
 
-  async step(batch: readonly Slice[]): Promise<Float32Array[]> {
+  step(batch: readonly Slice[]): Promise<Float32Array[]> {
+    return this.#step(batch, this.config.vocabSize, (pass, rows) => this.#logits(pass, rows))
+  }
+
+  hidden(batch: readonly Slice[]): Promise<Float32Array[]> {
+    const whole = batch.map((slice) => ({ ...slice, logits: slice.tokens.length }))
+    return this.#step(whole, this.config.hiddenSize, (pass) => this.#hidden(pass))
+  }
+
+  /** @param read takes what is wanted of a pass out of the memory, rows of this width */
+  async #step(
+    batch: readonly Slice[],
+    width: number,
+    read: (pass: readonly Part[], rows: number) => void,
+  ): Promise<Float32Array[]> {
     this.#check()
     if (this.#stepping) throw misuse('a step was asked for while another one runs')
     const slices = checked(batch, this.config)
-    const outputs = slices.map(({ logits = 1 }) => new Float32Array(logits * this.config.vocabSize))
+    const outputs = slices.map(({ logits = 1 }) => new Float32Array(logits * width))
     this.#stepping = true
     try {
-      for (const pass of passes(slices, outputs)) await this.#pass(pass)
+      for (const pass of passes(slices, outputs)) read(pass, await this.#pass(pass))
     } finally {
       this.#stepping = false
     }
@@ -183,8 +197,8 @@ export class WasmGraph implements Graph {
     this.#parts.workers.check()
   }
 
-  /** Up to PASS_TOKENS tokens of any number of sequences through all layers. */
-  async #pass(pass: readonly Part[]): Promise<void> {
+  /** Up to PASS_TOKENS tokens of any number of sequences through all layers; returns the rows wanted of them. */
+  async #pass(pass: readonly Part[]): Promise<number> {
     const { layout, memory, config } = this.#parts
     this.#check() // the graph may have been closed since the pass before
     for (const { cache, tokens } of pass) cache.extend(tokens.length)
@@ -206,7 +220,7 @@ export class WasmGraph implements Graph {
       writeActivations(memory, buffer, total)
     await this.#run()
     for (const { cache, tokens } of pass) cache.advance(tokens)
-    this.#logits(pass, rows)
+    return rows
   }
 
   /** All layers: on all threads at once, or here with a turn of the event loop between layers. */
@@ -243,6 +257,17 @@ export class WasmGraph implements Graph {
         const at = layout.logits / 4 + i * vocabSize
         out.set(memory.f32.subarray(at, at + vocabSize), row * vocabSize)
       }
+    }
+  }
+
+  /** The wanted rows as the final norm left them: at the start of the residual stream. */
+  #hidden(pass: readonly Part[]): void {
+    const { layout, memory, config } = this.#parts
+    const { hiddenSize } = config
+    let at = layout.x / 4
+    for (const { logits, out, row } of pass) {
+      out.set(memory.f32.subarray(at, at + logits * hiddenSize), row * hiddenSize)
+      at += logits * hiddenSize
     }
   }
 

@@ -37,6 +37,7 @@ export const SCHEMAS: Readonly<Record<string, JsonSchema>> = {
   'a fraction': { type: 'number', minimum: 0, exclusiveMaximum: 1 },
   'a narrow range': { type: 'number', minimum: -0.25, maximum: 0.125 },
   'a far range': { type: 'number', minimum: 9.75, maximum: 1000.5 },
+  'a safe integer': { type: 'integer', minimum: -9007199254740991, maximum: 9007199254740991 },
   'below zero': { type: 'integer', exclusiveMaximum: -3 },
   'a multiple of one': { type: 'number', multipleOf: 1, minimum: 3 },
   'a truth': { type: 'boolean' },
