@@ -14,6 +14,9 @@ const TOKEN_BOUNDS = [
 ]
 const DURATION_BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640]
 
+/** Whoever scrapes waits no longer than this for an engine. */
+const STATS_MS = 500
+
 /** GET /stats. Times in milliseconds; quantiles are estimates from the histograms' buckets. */
 export interface Stats {
   readonly uptime_ms: number
@@ -55,6 +58,8 @@ export class Figures {
   readonly #sources: FigureSources
   readonly #startMs: number
   readonly #totals = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 }
+  /** What each engine said last. */
+  readonly #engines = new Map<Backend, BackendStats>()
   readonly #outcomes: Partial<Record<Outcome, number>> = {}
   readonly #metrics: Metrics = new Metrics()
   readonly #requests = this.#metrics.counter(
@@ -160,14 +165,25 @@ export class Figures {
   #models(): Promise<ModelStats[]> {
     return Promise.all(
       this.#sources.backends.map(async (backend) => {
-        try {
-          return { model: backend.model.id, engine: (await backend.stats?.()) ?? null }
-        } catch {
-          // An engine that has failed says so where it is asked to answer; figures must not.
-          return { model: backend.model.id, engine: null }
-        }
+        const model = backend.model.id
+        return { model, engine: await this.#statsOf(backend) }
       }),
     )
+  }
+
+  /** An engine amid a long step answers late: then its figures of before are told, and soon the new ones. */
+  async #statsOf(backend: Backend): Promise<BackendStats | null> {
+    if (!backend.stats) return null
+    const late = Promise.withResolvers<void>()
+    const timer = setTimeout(late.resolve, STATS_MS)
+    const asked = backend.stats().then(
+      (stats) => void this.#engines.set(backend, stats),
+      // An engine that has failed says so where it is asked to answer; figures must not.
+      () => void this.#engines.delete(backend),
+    )
+    await Promise.race([asked, late.promise])
+    clearTimeout(timer)
+    return this.#engines.get(backend) ?? null
   }
 }
 

@@ -1,4 +1,5 @@
 /** A bounded queue before a backend: so many answers at once, so many waiting, and no more. */
+import { WaitEstimate } from '../engine/wait-estimate.ts'
 import { abortedError, FacetError } from '../errors.ts'
 import { override } from '../guard/layer.ts'
 import type { Backend, Layer } from '../types.ts'
@@ -12,10 +13,6 @@ export interface QueueOptions {
 
 const DEFAULT_RUNNING = 512
 const DEFAULT_WAITING = 512
-/** Until an answer has been timed. */
-const FIRST_GUESS_MS = 5_000
-const RETRY_LEAST_MS = 1_000
-const RETRY_MOST_MS = 60_000
 
 /** First come, first served. */
 export class Queue {
@@ -23,7 +20,7 @@ export class Queue {
   readonly #now: () => number
   readonly #waiting: (() => void)[] = []
   #running = 0
-  #averageMs = FIRST_GUESS_MS
+  readonly #wait: WaitEstimate = new WaitEstimate()
 
   constructor(options: QueueOptions = {}, now: () => number = () => performance.now()) {
     this.#most = { running: options.running ?? DEFAULT_RUNNING, waiting: options.waiting ?? DEFAULT_WAITING }
@@ -42,10 +39,10 @@ export class Queue {
   async enter(signal?: AbortSignal): Promise<() => void> {
     if (signal?.aborted) throw abortedError(signal)
     if (this.#running < this.#most.running) this.#running++
-    else await this.#wait(signal)
+    else await this.#turn(signal)
     const startMs = this.#now()
     return () => {
-      this.#averageMs += (this.#now() - startMs - this.#averageMs) / 8
+      this.#wait.add(this.#now() - startMs)
       const next = this.#waiting.shift()
       // The place goes from one to the next without becoming free.
       if (next) next()
@@ -53,7 +50,7 @@ export class Queue {
     }
   }
 
-  async #wait(signal: AbortSignal | undefined): Promise<void> {
+  async #turn(signal: AbortSignal | undefined): Promise<void> {
     if (this.#waiting.length >= this.#most.waiting) throw this.#full()
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const onAbort = (): void => {
@@ -70,11 +67,10 @@ export class Queue {
 
   #full(): FacetError {
     const { running, waiting } = this.#most
-    const waitMs = (this.#averageMs * (this.#waiting.length + 1)) / running
     return new FacetError(
       'queue_full',
       `${running} answers are running and ${waiting} requests are waiting; try again later.`,
-      { retryAfterMs: Math.ceil(Math.min(Math.max(waitMs, RETRY_LEAST_MS), RETRY_MOST_MS)) },
+      { retryAfterMs: this.#wait.after(this.#waiting.length, running) },
     )
   }
 }

@@ -4,6 +4,7 @@ import type { BackendStats } from '../types.ts'
 import type { Choice, Chosen } from './choice.ts'
 import { type Graph, type KvCache, type Outcome, sampleOn } from './graph.ts'
 import { turn } from './turn.ts'
+import { WaitEstimate } from './wait-estimate.ts'
 
 /** What a sequence wants computed next. */
 export interface Work {
@@ -54,11 +55,6 @@ interface Sequence {
   over: boolean
 }
 
-/** Until an answer has been timed. */
-const FIRST_GUESS_MS = 5_000
-const RETRY_LEAST_MS = 1_000
-const RETRY_MOST_MS = 60_000
-
 /**
  * Every step computes one token of each sequence that is generating, and chunks of prompts up to
  * `prefillChunk` tokens, taken in turns. Prompts are always cut at multiples of the chunk, whatever else
@@ -75,7 +71,7 @@ export class Scheduler {
   readonly #driving = new Set<Promise<void>>()
   #stepping = false
   #closed = false
-  #averageMs = FIRST_GUESS_MS
+  readonly #wait: WaitEstimate = new WaitEstimate()
   readonly #counts = { steps: 0, stepSequences: 0, batch: 0, promptTokens: 0, cachedTokens: 0 }
 
   constructor(options: SchedulerOptions) {
@@ -238,8 +234,7 @@ export class Scheduler {
       if (!sequence.over || !sequence.cache) continue
       sequence.cache.truncate(0)
       this.#free.push(sequence.cache)
-      const tookMs = this.#options.now() - sequence.startedMs
-      this.#averageMs += (tookMs - this.#averageMs) / 8
+      this.#wait.add(this.#options.now() - sequence.startedMs)
     }
     this.#active = this.#active.filter(({ over }) => !over)
   }
@@ -310,11 +305,10 @@ export class Scheduler {
 
   #queueFull(): FacetError {
     const { slots, queue } = this.#options
-    const waitMs = (this.#averageMs * (this.#waiting.length + 1)) / slots
     return new FacetError(
       'queue_full',
       `All ${slots} slots are busy and ${queue} requests are waiting; try again later.`,
-      { retryAfterMs: Math.ceil(Math.min(Math.max(waitMs, RETRY_LEAST_MS), RETRY_MOST_MS)) },
+      { retryAfterMs: this.#wait.after(this.#waiting.length, slots) },
     )
   }
 }

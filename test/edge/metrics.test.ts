@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { createEdge, type Stats } from '../../src/edge/app.ts'
 import { Metrics } from '../../src/edge/metrics.ts'
 import type { Backend, BackendStats } from '../../src/types.ts'
@@ -101,6 +101,23 @@ describe('/metrics', () => {
     })
     fails = true
     expect(Object.keys(await read()).some((name) => name.startsWith('facet_engine'))).toBe(false)
+  })
+})
+
+describe('/metrics of an engine amid a long step', () => {
+  it('tells what it said before instead of waiting for it', async () => {
+    let busy = false
+    const app = createEdge({
+      backends: [engine(() => (busy ? new Promise<never>(() => {}) : Promise.resolve(STATS)))],
+    })
+    const read = async (): Promise<string> => (await app.request('/metrics')).text()
+    expect(await read()).toContain('facet_engine_batch_size{model="fake-model"} 2')
+    busy = true
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const pending = read()
+    await vi.advanceTimersByTimeAsync(500)
+    vi.useRealTimers()
+    expect(await pending).toContain('facet_engine_batch_size{model="fake-model"} 2')
   })
 })
 
