@@ -24,7 +24,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   openai: ['types', 'errors', 'client', 'edge'],
   gateway: ['types', 'errors', 'edge'],
   ai: ['types', 'errors'],
-  cli: ['types', 'errors', 'gemma', 'client', 'route', 'guard', 'engine', 'convert', 'edge'],
+  config: ['types', 'errors', 'client', 'route', 'guard', 'google', 'vertex', 'engine'],
+  cli: ['types', 'errors', 'gemma', 'client', 'route', 'guard', 'engine', 'convert', 'edge', 'config'],
 }
 
 /** The page is a program of its own that runs in the browser: it sees what is exported, as any user would. */
@@ -44,7 +45,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Files outside convert/ and cli/ that may use Node. */
 const NODE_FILES =
-  /^(convert|cli)\/|^google\/node\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
+  /^(convert|cli)\/|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
 
 const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
   .filter((file) => file.endsWith('.ts') && !file.includes('assembly'))
@@ -115,7 +116,13 @@ describe('the walls', () => {
     const runtimes = ['browser', 'bun', 'deno', 'lambda', 'netlify', 'vercel', 'workers']
     const entries = runtimes.map((name) => `edge/entry/${name}.ts`)
     const google = ['google/google.ts', 'vertex/vertex.ts']
-    const adapters = ['ai/provider.ts', 'gateway/gateway.ts', 'openai/openai.ts', ...google]
+    const adapters = [
+      'ai/provider.ts',
+      'gateway/gateway.ts',
+      'openai/openai.ts',
+      'config/config.ts',
+      ...google,
+    ]
     const ours = ['index.ts', 'edge/app.ts', 'engine/engine.ts', ...adapters]
     for (const entry of [...ours, ...browser, ...entries]) {
       for (const file of reachable(entry)) {

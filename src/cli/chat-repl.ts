@@ -1,8 +1,7 @@
 /** The conversation of `facet chat`: a prompt, streamed answers, Ctrl-C to stop one and again to leave. */
 import { createInterface } from 'node:readline/promises'
-import type { Client } from '../client/http.ts'
 import { FacetError } from '../errors.ts'
-import type { ChatRequest, Message } from '../types.ts'
+import type { Backend, ChatRequest, Message } from '../types.ts'
 import { dim, rateOf, safeText, toUserError } from './chat-terminal.ts'
 
 export interface Terminal {
@@ -20,7 +19,7 @@ const HELP = 'Ctrl-C stops an answer. /reset starts over, /exit leaves.'
  * @param ask makes a request of the turns so far
  */
 export async function converse(
-  client: Client,
+  client: Backend,
   ask: (turns: readonly Message[]) => ChatRequest,
   url: string,
   { input, output, colors }: Terminal,

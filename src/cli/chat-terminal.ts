@@ -42,9 +42,13 @@ export function isBrokenPipe(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EPIPE'
 }
 
-/** The error with what a person at a terminal can do about it. */
+/**
+ * The error with what a person at a terminal can do about it.
+ *
+ * @param url the server's address, or the configuration's file, whose router says enough
+ */
 export function toUserError(error: unknown, url: string): unknown {
-  if (!(error instanceof FacetError)) return error
+  if (!(error instanceof FacetError) || !URL.canParse(url)) return error
   const options = { cause: error }
   if (error.code === 'connection_failed') {
     const message = `No server answers at ${url}; start one with "facet serve", or name another with --url.`

@@ -1,14 +1,16 @@
 /** `facet chat`: one question from a script, or a conversation in the terminal. */
 import { text } from 'node:stream/consumers'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { type Client, createClient } from '../client/http.ts'
+import { createClient } from '../client/http.ts'
+import { loadConfig } from '../config/node.ts'
 import { FacetError } from '../errors.ts'
-import type { ChatRequest, Message } from '../types.ts'
+import type { Backend, ChatRequest, Message } from '../types.ts'
 import { converse } from './chat-repl.ts'
 import { isBrokenPipe, rateOf, safeText, toUserError } from './chat-terminal.ts'
 
 interface Options {
   readonly url: string
+  readonly config?: string | true
   readonly model?: string
   readonly system?: string
   readonly temperature?: number
@@ -23,6 +25,7 @@ export function command(): Command {
     )
     .argument('[question...]', 'ask this and leave')
     .option('--url <url>', 'address of the API, up to before /chat/completions', 'http://localhost:8787/v1')
+    .option('--config [file]', 'ask the router of facet.config.ts instead of one server')
     .option('--model <id>', "model to ask (default: the server's own)")
     .option('--system <text>', 'instructions that stand before the conversation')
     .option('--temperature <number>', '0 always takes the likeliest token', toTemperature)
@@ -32,8 +35,18 @@ export function command(): Command {
 }
 
 async function run(words: readonly string[], options: Options): Promise<void> {
+  const { config } = options
+  if (config === undefined) return talk(clientFor(options), words, options)
+  const loaded = await loadConfig(config === true ? undefined : config)
+  try {
+    await talk(await loaded.router(), words, { ...options, url: loaded.file })
+  } finally {
+    await loaded.close()
+  }
+}
+
+async function talk(client: Backend, words: readonly string[], options: Options): Promise<void> {
   const { url, model, system, temperature } = options
-  const client = clientFor(options)
   const instructions: Message[] = system === undefined ? [] : [{ role: 'system', content: system }]
   const ask = (turns: readonly Message[]): ChatRequest => ({
     messages: [...instructions, ...turns],
@@ -53,7 +66,7 @@ async function run(words: readonly string[], options: Options): Promise<void> {
 }
 
 /** Prints the answer alone, so that it composes; everything else goes to standard error. */
-async function answer(client: Client, request: ChatRequest, url: string): Promise<void> {
+async function answer(client: Backend, request: ChatRequest, url: string): Promise<void> {
   const { stdout, stderr } = process
   const rate = rateOf()
   const broken = new AbortController()
@@ -87,7 +100,7 @@ async function answer(client: Client, request: ChatRequest, url: string): Promis
   }
 }
 
-function clientFor({ url, apiKey }: Options): Client {
+function clientFor({ url, apiKey }: Options): Backend {
   try {
     return createClient({ baseURL: url, ...(apiKey && { apiKey }) })
   } catch (error) {

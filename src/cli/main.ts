@@ -19,6 +19,7 @@ const COMMANDS: readonly Entry[] = [
     load: () => import('./convert.ts'),
   },
   { name: 'synth', summary: 'make a model directory with random weights', load: () => import('./synth.ts') },
+  { name: 'config', summary: 'check facet.config.ts', load: () => import('./config.ts') },
   { name: 'inspect', summary: 'show what a model directory holds', load: () => import('./inspect.ts') },
 ]
 

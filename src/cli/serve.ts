@@ -14,7 +14,7 @@ import { toCount } from './argument.ts'
 import { addEdgeFlags, type EdgeFlags, toEdgeOptions, toPatience } from './edge-options.ts'
 import { Loading } from './loading.ts'
 
-interface Options extends EdgeFlags {
+export interface ServeFlags extends EdgeFlags {
   readonly port: number
   readonly host: string
   readonly engine?: GraphKind
@@ -23,13 +23,14 @@ interface Options extends EdgeFlags {
   readonly context?: number
   readonly slots?: number
   readonly queue?: number
+  readonly config?: string | true
 }
 
 /** The same from src/cli and from dist/cli. */
 const SAMPLE = fileURLToPath(new URL('../../models/facet-tldr-24m', import.meta.url))
 
 /** What has been answered gets this long to be read, once everything is. */
-const FLUSH_MS = 1_000
+export const FLUSH_MS = 1_000
 /** npm forwards the Ctrl+C that the terminal has already sent; that is one, not two. */
 const SAME_SIGNAL_MS = 500
 
@@ -64,12 +65,15 @@ export function command(): Command {
     .option('--context <tokens>', "most tokens of prompt and answer (default: the model's own)", toCount)
     .option('--slots <number>', 'answers that run at the same time (default: 4)', toCount)
     .option('--queue <number>', 'requests that wait for one; the next gets 429 (default: 32)', toCount)
-  return addEdgeFlags(serving).action((directory: string | undefined, options: Options) =>
-    run(directory ?? SAMPLE, options),
-  )
+    .option('--config [file]', 'serve the router of facet.config.ts instead of a model')
+  return addEdgeFlags(serving).action(async (directory: string | undefined, options: ServeFlags) => {
+    if (options.config === undefined) return run(directory ?? SAMPLE, options)
+    const { runConfig } = await import('./serve-config.ts')
+    return runConfig(options.config === true ? undefined : options.config, options)
+  })
 }
 
-async function run(directory: string, options: Options): Promise<void> {
+async function run(directory: string, options: ServeFlags): Promise<void> {
   const { port, host, engine: graph, context, slots, queue, threads, kv } = options
   const manifest = await manifestOf(directory)
   const loopback = /^(127\.|localhost$|::1$)/.test(host)
@@ -148,7 +152,7 @@ async function manifestOf(directory: string): Promise<Manifest> {
 }
 
 /** Resolves when `end` has, after the first SIGINT or SIGTERM; the second one ends at once. */
-function onStop(end: () => Promise<void>): Promise<undefined> {
+export function onStop(end: () => Promise<void>): Promise<undefined> {
   return new Promise((resolve, reject) => {
     let sinceMs: number | undefined
     const stop = (signal: NodeJS.Signals): void => {
@@ -190,7 +194,7 @@ interface Access {
   readonly loopback: boolean
 }
 
-function welcome({ url, port }: Served, model: ModelSpec, access: Access): string {
+export function welcome({ url, port }: Served, model: ModelSpec, access: Access): string {
   const facts = [
     model.parameters && `${toAmount(model.parameters)} parameters`,
     model.quantization,

@@ -92,7 +92,7 @@ export function clientFrom(settings: Settings): Client {
       deadline.start('firstTokenMs')
       const wanted = request.model ?? settings.model
       const { path, body } = toWire(request, wanted)
-      const response = await send(path, { ...settings.extraBody, ...body }, deadline)
+      const response = await send(path, { ...body, ...settings.extraBody }, deadline)
       accepted = true
       const stream = await streamOf(settings.urlOf(path), response, deadline)
       yield* readAnswer(stream, deadline, tally, { model: wanted ?? model.id, backend: name })

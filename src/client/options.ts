@@ -10,7 +10,7 @@ export interface ClientOptions extends Endpoint {
   readonly headers?: Readonly<Record<string, string>>
   /** Signs every request in, instead of apiKey. */
   readonly auth?: TokenSource
-  /** Added to every request's body, for what only this server knows; the request's own fields win. */
+  /** Added to every request's body, for what only this server knows; it wins over the request's own fields. */
   readonly extraBody?: Readonly<Record<string, unknown>>
   /** Defaults: 120 s to the first content, 30 s between contents, 10 minutes in all. Infinity: no limit. */
   readonly timeouts?: Partial<Timeouts>

@@ -1,0 +1,66 @@
+/** `facet config check`: whether facet.config.ts holds, and what it describes. */
+import { Command } from 'commander'
+import type { EndpointConfig, FacetConfig } from '../config/config.ts'
+import { type LoadedConfig, loadConfig } from '../config/node.ts'
+import { FacetError } from '../errors.ts'
+import type { Backend } from '../types.ts'
+
+export function command(): Command {
+  const check = new Command('check')
+    .description(
+      'Check the file, and the environment variables it names, and list its endpoints. Asks no server.',
+    )
+    .argument('[file]', 'the file, or its folder (default: facet.config.ts)')
+    .action(async (file: string | undefined) => {
+      const loaded = await loadConfig(file)
+      // Makes every client but loads no model: a variable that is missing shows here.
+      const { health } = await loaded.router({ local: async ({ directory }) => unloaded(directory) })
+      const names = [...health().keys()].map(({ name }) => name)
+      process.stdout.write(names.map((name) => lineOf(name, loaded)).join(''))
+    })
+  return new Command().description('Check facet.config.ts.').addCommand(check)
+}
+
+function lineOf(name: string, { config, deployed }: LoadedConfig): string {
+  const endpoint = config.endpoints?.[name] ?? { type: 'deployed' }
+  const place = placeOf(endpoint) ?? deployed[name]?.baseURL ?? ''
+  const facts = [
+    endpoint.model ?? deployed[name]?.model,
+    endpoint.tier !== undefined && `tier ${endpoint.tier}`,
+    variableOf(endpoint),
+  ].filter(Boolean)
+  return `${name.padEnd(16)} ${endpoint.type.padEnd(9)} ${place}${facts.length ? ` (${facts.join(', ')})` : ''}\n`
+}
+
+function placeOf(endpoint: EndpointConfig): string | undefined {
+  switch (endpoint.type) {
+    case 'http':
+      return endpoint.baseURL
+    case 'vertex':
+      return endpoint.endpoint.name
+    case 'local':
+      return endpoint.directory
+    case 'deployed':
+      return undefined
+  }
+}
+
+function variableOf(endpoint: NonNullable<FacetConfig['endpoints']>[string]): string | undefined {
+  const name =
+    'apiKeyEnv' in endpoint
+      ? endpoint.apiKeyEnv
+      : 'credentialsEnv' in endpoint
+        ? endpoint.credentialsEnv
+        : undefined
+  return name && `key in ${name}`
+}
+
+function unloaded(directory: string): Backend {
+  return {
+    name: directory,
+    model: { id: directory },
+    chat: () => {
+      throw new FacetError('unavailable', `The model in ${directory} is not loaded.`)
+    },
+  }
+}

@@ -1,0 +1,171 @@
+/** The Backends and the router that a configuration describes. */
+import { createClient } from '../client/http.ts'
+import { inferenceGateway, vllm } from '../client/servers.ts'
+import { FacetError } from '../errors.ts'
+import { googleTokens } from '../google/google.ts'
+import { metadataTokens } from '../google/metadata.ts'
+import { override } from '../guard/layer.ts'
+import { budget } from '../route/budget.ts'
+import { escalation } from '../route/escalation.ts'
+import { byLatency, byPrice, byTier, fitting, ordered, sticky, weighted } from '../route/policies.ts'
+import type { Policy } from '../route/policy.ts'
+import { type Router, router } from '../route/router.ts'
+import type { Backend, Endpoint, ModelSpec, TokenSource } from '../types.ts'
+import { createVertex } from '../vertex/vertex.ts'
+import type { EndpointConfig, FacetConfig, HttpEndpoint, LocalEndpoint, RouterConfig } from './config.ts'
+
+/** What a configuration needs from where it is used. */
+export interface BackendContext {
+  /** `process.env`, or the bindings of a Worker. */
+  readonly env: Readonly<Record<string, unknown>>
+  /** What deployments have written down, by name. */
+  readonly deployed?: Readonly<Record<string, Endpoint>>
+  /** Loads a model directory; only where an engine runs. */
+  readonly local?: (endpoint: LocalEndpoint) => Promise<Backend>
+  /** Who calls Vertex AI, where an endpoint names no credentials. Default: the metadata server. */
+  readonly google?: () => Promise<TokenSource>
+  readonly fetch?: typeof globalThis.fetch
+}
+
+/**
+ * One Backend for each endpoint, in the router's order.
+ *
+ * @throws FacetError, with the configuration's field, for example where a variable is not set
+ */
+export async function createBackends(config: FacetConfig, context: BackendContext): Promise<Backend[]> {
+  const { deployed = {} } = context
+  const { endpoints = {} } = config
+  const added = Object.keys(deployed).filter((name) => !Object.hasOwn(endpoints, name))
+  const all = {
+    ...endpoints,
+    ...Object.fromEntries(added.map((name) => [name, { type: 'deployed' } as const])),
+  }
+  const order = config.router?.order ?? Object.keys(all)
+  return Promise.all(order.map((name) => create(name, all[name]!, context)))
+}
+
+/** @throws FacetError as `createBackends` does */
+export async function createRouter(config: FacetConfig, context: BackendContext): Promise<Router> {
+  const { order: _, policy, weights, escalation: rules, budget: limits, ...options } = config.router ?? {}
+  return router(await createBackends(config, context), {
+    ...options,
+    ...(rules ? escalation(rules) : { policy: fitting(policyOf(policy, weights)) }),
+    ...(limits && { budget: budget(limits) }),
+  })
+}
+
+function policyOf(policy: RouterConfig['policy'], weights: RouterConfig['weights']): Policy {
+  switch (policy) {
+    case undefined:
+      return weights ? weighted(weights) : ordered()
+    case 'ordered':
+      return ordered()
+    case 'weighted':
+      return weighted(weights ?? {})
+    case 'tier':
+      return byTier()
+    case 'price':
+      return byPrice()
+    case 'latency':
+      return byLatency()
+    case 'sticky':
+      return sticky()
+    default:
+      return policy
+  }
+}
+
+/** Where a token of Google's is wanted instead of a key. */
+const VERTEX_HOST = /(^|[.-])(aiplatform\.googleapis\.com|prediction\.vertexai\.goog)$/
+
+async function google(context: BackendContext): Promise<TokenSource> {
+  return context.google?.() ?? metadataTokens()
+}
+
+async function create(name: string, endpoint: EndpointConfig, context: BackendContext): Promise<Backend> {
+  const field = `endpoints.${name}`
+  try {
+    return declare(await connect(name, endpoint, context), name, endpoint)
+  } catch (error) {
+    if (!(error instanceof FacetError) || error.field?.startsWith(field)) throw error
+    const inner = error.field === undefined ? field : `${field}.${error.field}`
+    throw new FacetError(error.code, `${field}: ${error.message}`, { field: inner, cause: error })
+  }
+}
+
+async function connect(name: string, endpoint: EndpointConfig, context: BackendContext): Promise<Backend> {
+  const { fetch } = context
+  const shared = { name, ...(endpoint.timeouts && { timeouts: endpoint.timeouts }), ...(fetch && { fetch }) }
+  switch (endpoint.type) {
+    case 'http':
+      return http(name, endpoint, context, shared)
+    case 'deployed': {
+      const { apiKey, ...found } = context.deployed?.[name] ?? missing(name)
+      const key = apiKey === undefined ? {} : { apiKey }
+      const auth = VERTEX_HOST.test(new URL(found.baseURL).hostname) ? { auth: await google(context) } : key
+      return http(name, { ...found, ...endpoint, type: 'http' }, context, { ...shared, ...auth })
+    }
+    case 'vertex': {
+      const { endpoint: resource, protocol, stream, model, quotaProject, baseURL, credentialsEnv } = endpoint
+      const auth = credentialsEnv
+        ? googleTokens(variable(name, 'credentialsEnv', credentialsEnv, context))
+        : await google(context)
+      return createVertex({
+        ...shared,
+        endpoint: resource,
+        auth,
+        ...(protocol && { protocol }),
+        ...(stream !== undefined && { stream }),
+        ...(model !== undefined && { model }),
+        ...(quotaProject !== undefined && { quotaProject }),
+        ...(baseURL !== undefined && { baseURL }),
+      })
+    }
+    case 'local':
+      if (context.local) return context.local(endpoint)
+      throw new FacetError('unsupported', 'No engine runs here, so local endpoints cannot be used.', {
+        field: 'type',
+      })
+  }
+}
+
+type Shared = Partial<Parameters<typeof createClient>[0]>
+
+function http(name: string, endpoint: HttpEndpoint, context: BackendContext, shared: Shared): Backend {
+  const { baseURL, model, apiKeyEnv, server, objective } = endpoint
+  const options = {
+    ...shared,
+    baseURL,
+    ...(model !== undefined && { model }),
+    ...(apiKeyEnv !== undefined && { apiKey: variable(name, 'apiKeyEnv', apiKeyEnv, context) }),
+  }
+  if (server === 'vllm') return createClient(vllm(options))
+  if (server === 'inference-gateway') {
+    return createClient(inferenceGateway(options, objective === undefined ? {} : { objective }))
+  }
+  return createClient(options)
+}
+
+/** What the configuration says of the model, over what the backend says of itself. */
+function declare(backend: Backend, name: string, endpoint: EndpointConfig): Backend {
+  const { model, tier, price, features, contextTokens } = endpoint
+  const said = Object.entries({ id: model, tier, price, features, contextTokens })
+  const spec: ModelSpec = {
+    ...backend.model,
+    ...Object.fromEntries(said.filter(([, value]) => value !== undefined)),
+  }
+  return override(backend, { name, model: spec })
+}
+
+function variable(name: string, property: string, variable: string, { env }: BackendContext): string {
+  const value = env[variable]
+  if (typeof value === 'string' && value !== '') return value
+  const field = `endpoints.${name}.${property}`
+  throw new FacetError('invalid_request', `${field} names ${variable}, which is not set; set it.`, { field })
+}
+
+function missing(name: string): never {
+  throw new FacetError('invalid_request', `endpoints.${name} is not deployed yet; deploy it first.`, {
+    field: `endpoints.${name}`,
+  })
+}

@@ -1,0 +1,135 @@
+/** `gemfacet/config/node`: loads facet.config.ts, with errors that point at the line, and what deployments wrote. */
+import { readFile, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { type Engine, loadEngine } from '../engine/node.ts'
+import { FacetError } from '../errors.ts'
+import { applicationDefault } from '../google/node.ts'
+import type { Router } from '../route/router.ts'
+import type { Endpoint } from '../types.ts'
+import { type BackendContext, createRouter } from './backends.ts'
+import type { FacetConfig } from './config.ts'
+import { readEndpoints } from './deployed.ts'
+import { locate } from './locate.ts'
+import { ConfigProblem, checkConfig, type Path, toField } from './schema.ts'
+
+export { type DeployedEndpoints, readEndpoints, removeEndpoint, writeEndpoint } from './deployed.ts'
+
+export interface LoadedConfig {
+  readonly file: string
+  readonly config: FacetConfig
+  /** What deployments have written into `.facet/endpoints.json` beside it. */
+  readonly deployed: Readonly<Record<string, Endpoint>>
+  /** The router it describes. @throws FacetError that points at the line */
+  router(context?: Partial<BackendContext>): Promise<Router>
+  /** Ends the engines that the router has loaded. */
+  close(): Promise<void>
+}
+
+export const CONFIG_FILE = 'facet.config.ts'
+
+/**
+ * @param path of the file, or of the folder it lies in
+ * @throws FacetError io_failed, invalid_request, with file, line and field
+ */
+export async function loadConfig(path: string = CONFIG_FILE): Promise<LoadedConfig> {
+  const file = await fileAt(resolve(path))
+  const source = await readFile(file, 'utf8')
+  const deployed = await readEndpoints(dirname(file))
+  const value = await imported(file)
+  const engines: Engine[] = []
+  try {
+    const config = checkConfig(value, Object.keys(deployed))
+    return {
+      file,
+      config,
+      deployed,
+      async router(own) {
+        try {
+          return await createRouter(config, { ...contextOf(file, engines), deployed, ...own })
+        } catch (error) {
+          if (!(error instanceof FacetError) || error.field === undefined) throw error
+          throw at(file, source, toPath(error.field), error)
+        }
+      },
+      async close() {
+        await Promise.all(engines.splice(0).map((engine) => engine.close()))
+      },
+    }
+  } catch (error) {
+    if (!(error instanceof ConfigProblem)) throw error
+    throw at(file, source, error.path, new FacetError('invalid_request', error.message))
+  }
+}
+
+function contextOf(file: string, engines: Engine[]): BackendContext {
+  return {
+    env: process.env,
+    google: () => applicationDefault(),
+    async local({ directory, engine: graph, threads, slots }) {
+      const engine = await loadEngine(resolve(dirname(file), directory), {
+        ...(graph && { graph }),
+        ...(threads !== undefined && { threads }),
+        ...(slots !== undefined && { slots }),
+      })
+      engines.push(engine)
+      return engine
+    },
+  }
+}
+
+async function fileAt(path: string): Promise<string> {
+  const found = await stat(path).catch(() => undefined)
+  if (found?.isDirectory()) return fileAt(join(path, CONFIG_FILE))
+  if (found?.isFile()) return path
+  throw new FacetError('io_failed', `There is no ${path}; write one with defineConfig of gemfacet/config.`)
+}
+
+async function imported(file: string): Promise<unknown> {
+  const { mtimeMs } = await stat(file)
+  let exported: { readonly default?: unknown }
+  try {
+    // A file that has changed is another module.
+    exported = await import(`${pathToFileURL(file).href}?${mtimeMs}`)
+  } catch (cause) {
+    throw new FacetError(
+      'invalid_request',
+      `${file}${lineIn(cause, file)}: It cannot be loaded: ${firstLine(cause)}`,
+      {
+        cause,
+      },
+    )
+  }
+  if (exported.default !== undefined) return exported.default
+  throw new FacetError(
+    'invalid_request',
+    `${file} has no default export; begin it with export default defineConfig({.`,
+  )
+}
+
+/** Node says the line of a mistake in the first lines of the stack. */
+function lineIn(error: unknown, file: string): string {
+  const stack = error instanceof Error ? (error.stack ?? '') : ''
+  const after = stack.split(file)[1] ?? ''
+  return /^(?:\?[\d.]+)?(:\d+(?::\d+)?)/.exec(after)?.[1] ?? ''
+}
+
+function firstLine(error: unknown): string {
+  const text = (error instanceof Error ? error.message : String(error)).trim()
+  const line = text.split('\n').findLast((one) => one.trim() !== '') ?? 'it failed'
+  return `${line.trim().replace(/\.$/, '')}.`
+}
+
+function at(file: string, source: string, path: Path, error: FacetError): FacetError {
+  const place = locate(source, path)
+  const where = place ? `${file}:${place.line}:${place.column}` : file
+  const field = toField(path)
+  return new FacetError(error.code, `${where}: ${error.message}`, {
+    ...(field && { field }),
+    ...(error.cause !== undefined && { cause: error.cause }),
+  })
+}
+
+function toPath(field: string): Path {
+  return field.split('.')
+}
