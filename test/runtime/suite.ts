@@ -71,6 +71,15 @@ export function behavesAlike(transport: () => Transport): void {
     expect(contentOf(text)).toBe(ANSWER)
   })
 
+  it('answers in the JSON that a schema asks for', async () => {
+    const properties = { command: { type: 'string', maxLength: 40 } }
+    const schema = { type: 'object', properties, required: ['command'], additionalProperties: false }
+    const format = { type: 'json_schema', json_schema: { name: 'answer', schema, strict: true } }
+    const { status, text } = await transport()({ path: CHAT, body: { ...QUESTION, response_format: format } })
+    expect(status, text).toBe(200)
+    expect(JSON.parse(contentOf(text))).toEqual({ command: expect.any(String) })
+  })
+
   it('says which field is wrong', async () => {
     const { status, text } = await transport()({ path: CHAT, body: { ...QUESTION, temperature: 'hot' } })
     expect(status).toBe(400)

@@ -35,7 +35,7 @@ export interface WorkerOptions<Env> {
     'contextTokens' | 'slots' | 'queue' | 'cacheBits' | 'id' | 'verify' | 'memoryBytes'
   >
   /** As of createEdge; `backends` come after the model, which answers requests that name none. */
-  readonly edge?: Partial<EdgeOptions>
+  readonly edge?: (env: Env) => Partial<EdgeOptions>
 }
 
 export interface FacetWorker<Env> {
@@ -43,7 +43,7 @@ export interface FacetWorker<Env> {
 }
 
 /** `export default createWorker({ files: ({ ASSETS }) => filesFromAssets(ASSETS, '/models/...') })` */
-export function createWorker<Env>({ files, engine = {}, edge = {} }: WorkerOptions<Env>): FacetWorker<Env> {
+export function createWorker<Env>({ files, engine, edge }: WorkerOptions<Env>): FacetWorker<Env> {
   let opened: Promise<Hono> | undefined
 
   const open = async (env: Env): Promise<Hono> => {
@@ -55,7 +55,8 @@ export function createWorker<Env>({ files, engine = {}, edge = {} }: WorkerOptio
       kernels,
       waitUntil,
     })
-    return createEdge({ ...edge, backends: [model, ...(edge.backends ?? [])] })
+    const options = edge?.(env) ?? {}
+    return createEdge({ ...options, backends: [model, ...(options.backends ?? [])] })
   }
 
   return {
@@ -68,7 +69,7 @@ export function createWorker<Env>({ files, engine = {}, edge = {} }: WorkerOptio
         return await (await opening).fetch(request, env)
       } catch (error) {
         if (opened === opening) opened = undefined
-        return toErrorResponse(error, edge.report ?? console.error)
+        return toErrorResponse(error, edge?.(env).report ?? console.error)
       }
     },
   }
