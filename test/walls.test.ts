@@ -22,10 +22,22 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   guard: ['types', 'errors', 'gemma'],
   edge: ['types', 'errors', 'gemma', 'client', 'guard', 'engine'],
   openai: ['types', 'errors', 'client', 'edge'],
-  gateway: ['types', 'errors', 'edge'],
+  gateway: ['types', 'errors', 'guard', 'route', 'edge'],
   ai: ['types', 'errors'],
   config: ['types', 'errors', 'client', 'route', 'guard', 'google', 'vertex', 'engine'],
-  cli: ['types', 'errors', 'gemma', 'client', 'route', 'guard', 'engine', 'convert', 'edge', 'config'],
+  cli: [
+    'types',
+    'errors',
+    'gemma',
+    'client',
+    'route',
+    'guard',
+    'engine',
+    'convert',
+    'edge',
+    'config',
+    'gateway',
+  ],
 }
 
 /** The page is a program of its own that runs in the browser: it sees what is exported, as any user would. */

@@ -2,6 +2,7 @@
 import { loadConfig } from '../config/node.ts'
 import { createEdge, Drain } from '../edge/app.ts'
 import { serve } from '../edge/entry/node.ts'
+import { toServed } from '../gateway/gateway.ts'
 import { toEdgeOptions, toPatience } from './edge-options.ts'
 import { FLUSH_MS, onStop, type ServeFlags, welcome } from './serve.ts'
 
@@ -14,7 +15,7 @@ export async function runConfig(file: string | undefined, options: ServeFlags): 
   try {
     const router = await loaded.router()
     const drain = new Drain()
-    const app = createEdge({ ...edge, backends: [router], drain })
+    const app = createEdge({ ...edge, backends: toServed(router), drain })
     const server = await serve({ app, port, hostname: host, patience: toPatience(options) })
     const stopped = onStop(async () => {
       await drain.start(options.drainMs)

@@ -59,7 +59,7 @@ export function settingsFrom(options: ClientOptions): Settings {
   return {
     name: options.name ?? base.host,
     model,
-    fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
+    fetch: detached(options.fetch),
     extraBody,
     timeouts: withTimeouts(TIMEOUTS, options.timeouts),
     clock: options.clock ?? systemClock,
@@ -83,6 +83,11 @@ export function settingsFrom(options: ClientOptions): Settings {
     hide: (text) =>
       [...tokens, ...secrets].reduce((hidden, secret) => hidden.replaceAll(secret, '[hidden]'), text),
   }
+}
+
+/** A fetch that may be called as anything's method: runtimes refuse their own with another `this`. */
+export function detached(fetch: typeof globalThis.fetch | undefined): typeof globalThis.fetch {
+  return (input, init) => (fetch ?? globalThis.fetch)(input, init)
 }
 
 /** The defaults with the caller's own, each more than 0. */

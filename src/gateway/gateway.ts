@@ -2,6 +2,8 @@
 import type { MiddlewareHandler } from 'hono'
 import { createEdge, type EdgeOptions } from '../edge/app.ts'
 import { FacetError } from '../errors.ts'
+import { override } from '../guard/layer.ts'
+import type { Router } from '../route/router.ts'
 import type { Backend } from '../types.ts'
 
 export interface GatewayOptions extends Omit<EdgeOptions, 'backends' | 'page'> {
@@ -29,7 +31,7 @@ export function gateway(
       },
     )
   }
-  const edge = createEdge({ ...options, backends: 'chat' in backends ? [backends] : backends, page: false })
+  const edge = createEdge({ ...options, backends: toServed(backends), page: false })
   return async (c, next) => {
     const url = new URL(c.req.url)
     if (!url.pathname.startsWith(`${basePath}/`)) return next()
@@ -37,4 +39,22 @@ export function gateway(
     url.pathname = `/v1${url.pathname.slice(basePath.length)}`
     return edge.fetch(new Request(url, c.req.raw), c.env)
   }
+}
+
+/**
+ * What an endpoint lists: each of several backends, and every model behind a router. Asking for the router's
+ * first model, or for none, leaves the choice to its policy; asking for another one holds it to that model.
+ */
+export function toServed(backends: Backend | Router | readonly Backend[]): readonly Backend[] {
+  if (!('chat' in backends)) return backends
+  if (!('health' in backends)) return [backends]
+  const models = new Map([...backends.health().keys()].map(({ model }) => [model.id, model]))
+  models.delete(backends.model.id)
+  const held = [...models.values()].map((model) =>
+    override(backends, {
+      model,
+      chat: (request, options) => backends.chat({ ...request, model: model.id }, options),
+    }),
+  )
+  return [backends, ...held]
 }

@@ -1,5 +1,6 @@
 /** `gemfacet/google`: signing in to Google with fetch and WebCrypto alone, on any runtime. */
 import { type Clock, systemClock } from '../client/deadline.ts'
+import { detached } from '../client/options.ts'
 import type { TokenSource } from '../types.ts'
 import { cachedTokens, type Mint } from './cached-tokens.ts'
 import { type AuthorizedUser, type Credentials, credentialsFrom } from './credentials.ts'
@@ -39,7 +40,7 @@ export function googleTokens(credentials: string | object, options: GoogleOption
 function mintOf(credentials: Credentials, options: GoogleOptions): Mint {
   const own = {
     scopes: options.scopes ?? CLOUD_PLATFORM,
-    fetch: options.fetch ?? globalThis.fetch,
+    fetch: detached(options.fetch),
     clock: options.clock ?? systemClock,
     readFile: options.readFile,
     subjectToken: options.subjectToken,

@@ -1,5 +1,6 @@
 /** The metadata server of Google Cloud's machines: tokens of the account they run as. */
 import { type Clock, systemClock } from '../client/deadline.ts'
+import { detached } from '../client/options.ts'
 import { FacetError } from '../errors.ts'
 import type { TokenSource } from '../types.ts'
 import { cachedTokens } from './cached-tokens.ts'
@@ -17,7 +18,8 @@ export interface MetadataOptions {
 
 /** Tokens of the service account that this machine, pod, or Cloud Run service runs as. */
 export function metadataTokens(options: MetadataOptions = {}): TokenSource {
-  const { host = 'metadata.google.internal', account = 'default', scopes, fetch = globalThis.fetch } = options
+  const { host = 'metadata.google.internal', account = 'default', scopes } = options
+  const fetch = detached(options.fetch)
   const path = `/computeMetadata/v1/instance/service-accounts/${encodeURIComponent(account)}/token`
   const query = scopes ? `?${new URLSearchParams({ scopes: scopes.join(',') })}` : ''
   const base = `http://${host}`
