@@ -20,8 +20,11 @@ const HEADERS = {
   // Together they isolate the page from other origins, which threads on shared memory require.
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-embedder-policy': 'require-corp',
-  'cache-control': 'no-cache',
 }
+
+/** Chunks are named after what they hold; the others keep their names. */
+const cacheFor = (name: string): string =>
+  name.startsWith('chunk-') ? 'public, max-age=31536000, immutable' : 'no-cache'
 
 /** @throws FacetError not_found */
 export function toPageFile(name: string, request: Request): Response {
@@ -29,7 +32,7 @@ export function toPageFile(name: string, request: Request): Response {
   if (!file) {
     throw new FacetError('not_found', `The page has no file ${name.slice(0, 80)}; reload the page.`)
   }
-  const headers = { ...HEADERS, etag: file.etag }
+  const headers = { ...HEADERS, etag: file.etag, 'cache-control': cacheFor(name) }
   if (request.headers.get('if-none-match') === file.etag) return new Response(null, { status: 304, headers })
   return new Response(file.text, { headers: { ...headers, 'content-type': file.type } })
 }

@@ -4,6 +4,7 @@ import type { Download, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { FacetError } from '../../src/errors.ts'
 import type { TokenLogprob } from '../../src/types.ts'
+import { FakeBackend } from '../edge/fake-backend.ts'
 import { type OpenBrowser, openBrowser } from './chromium.ts'
 import { answers, facts, type OpenOptions, type OpenPage, openPage } from './open-page.ts'
 
@@ -126,6 +127,17 @@ describe('the settings', () => {
       { type: 'json_object' },
       { type: 'json_schema', json_schema: { name: 'answer', schema: { type: 'object' }, strict: true } },
     ])
+  })
+
+  it('offer a choice where the server has several models', async () => {
+    const [first, second] = ['first', 'second'].map((id) => new FakeBackend({ id }))
+    const { page, ask } = await open({ edge: { backends: [first!, second!] } })
+    await show(page, 'Settings')
+    await page.getByLabel('Model', { exact: true }).selectOption('second')
+    await page.locator('#model').getByText('second').waitFor()
+    await ask('hello')
+    await facts(page).waitFor()
+    expect([first!.requests.length, second!.requests.length]).toEqual([0, 1])
   })
 
   it('ask for a key only where the server does, and keep it nowhere but in memory', async () => {

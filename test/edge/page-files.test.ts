@@ -45,6 +45,14 @@ describe("the page's files", () => {
     expect([again.status, await again.text()]).toEqual([304, ''])
   })
 
+  it('are kept by browsers where their names change with what they hold', async () => {
+    const html = await edge.request('/')
+    expect(html.headers.get('cache-control')).toBe('no-cache')
+    const script = await (await edge.request('/page/main.js')).text()
+    const [chunk] = /chunk-\w+\.js/.exec(script)!
+    expect((await edge.request(`/page/${chunk}`)).headers.get('cache-control')).toContain('immutable')
+  })
+
   it('are only those there are', async () => {
     for (const name of ['nothing.js', '__proto__', 'constructor']) {
       expect((await edge.request(`/page/${name}`)).status, name).toBe(404)

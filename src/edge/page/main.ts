@@ -65,7 +65,11 @@ function refresh(): void {
   question.style.height = 'auto'
   question.style.height = `${question.scrollHeight}px`
   const { model } = connection
-  if (model && model !== introduced) introduce(model, submit)
+  if (model && model !== introduced) {
+    introduce(model, submit)
+    // Whoever tells its models may tell what it offers.
+    if (!introduced) void places.look()
+  }
   introduced = model
   void code.update()
 }
@@ -235,4 +239,3 @@ element('api', HTMLElement).textContent = api.href
 if (matchMedia('(pointer: fine)').matches) question.focus()
 refresh()
 void connection.connect()
-void places.look()

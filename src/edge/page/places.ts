@@ -3,7 +3,7 @@ import type { Engine } from '../../engine/browser.ts'
 import { FacetError } from '../../index.ts'
 import type { Asked } from './ask.ts'
 import { SERVER } from './conversation.ts'
-import { chosen, element } from './dom.ts'
+import { chosen, element, inside } from './dom.ts'
 import { forget, isKept, type LocalGraph, loadLocal, type Offer, obstacleOf, offered } from './local.ts'
 import type { Server } from './server.ts'
 
@@ -66,14 +66,12 @@ export class Places {
   /** Finds out what the server offers and the browser can. */
   async look(): Promise<void> {
     this.#offer = await offered()
-    const problems: string[] = []
     for (const graph of ['wasm', 'webgpu'] as const) {
       const input = form.querySelector<HTMLInputElement>(`input[value="${graph}"]`)!
       const obstacle = this.#offer ? obstacleOf(graph) : "This server does not offer the model's files."
       input.disabled = obstacle !== undefined
-      if (obstacle !== undefined && !problems.includes(obstacle)) problems.push(obstacle)
+      inside(input.parentElement!, 'small').textContent = obstacle ?? ''
     }
-    note.textContent = problems.join(' ')
   }
 
   async #load(): Promise<void> {
