@@ -3,10 +3,11 @@ import { type Command, Option } from 'commander'
 import type { EdgeOptions } from '../edge/app.ts'
 import type { Patience } from '../edge/entry/node.ts'
 import { toCount } from './argument.ts'
+import { addGuardFlags, type GuardFlags, toGuards } from './guard-options.ts'
 import { keysFrom } from './key-file.ts'
 
 /** What the flags below become. */
-export interface EdgeFlags {
+export interface EdgeFlags extends GuardFlags {
   readonly keysFile?: string
   readonly requestsPerMinute?: number
   readonly tokensPerMinute?: number
@@ -59,7 +60,7 @@ export function addEdgeFlags(command: Command): Command {
       new Option(`--${flag} <${argument}>`, description).env(toVariable(flag)).argParser(toCount),
     )
   }
-  return command
+  return addGuardFlags(command)
     .addOption(
       new Option(
         '--keys-file <path>',
@@ -101,7 +102,7 @@ const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '[::1]']
 
 /**
  * @param loopback whether only this machine reaches the server
- * @throws FacetError what is wrong with the keys
+ * @throws FacetError what is wrong with the keys, or with the guard's address
  */
 export async function toEdgeOptions(
   flags: EdgeFlags,
@@ -136,6 +137,7 @@ export async function toEdgeOptions(
       origins: flags.allowOrigin === '*' ? ('*' as const) : flags.allowOrigin && toList(flags.allowOrigin),
       hosts: named.includes('*') ? undefined : hosts,
     }),
+    layers: toGuards(flags),
     logPrompts: flags.log === 'prompts',
     log: flags.log === 'none' ? undefined : writeLine,
   })

@@ -3,6 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { createEdge } from '../../src/edge/app.ts'
+import { serve } from '../../src/edge/entry/node.ts'
+import { FakeBackend } from '../edge/fake-backend.ts'
 import { frames, type Json } from '../edge/http.ts'
 import { addressIn, facet, stop } from './server.ts'
 
@@ -100,7 +103,25 @@ describe('facet serve with defences', () => {
     expect((await run.ended).code).toBe(0)
   })
 
+  it('has questions judged by a guard, and refuses all when the guard is away', async () => {
+    const judging = createEdge({ backends: [new FakeBackend({ id: 'shield', pieces: ['Yes'] })] })
+    const judge = await serve({ app: judging, port: 0 })
+    const run = facet(['--port', '0', '--guard', `${judge.url}/v1`, '--guard-form', 'chat'], {
+      FACET_GUARD_THRESHOLD: '0.9',
+    })
+    const url = addressIn(await run.said('Ctrl+C'))
+    const refused: Json = await (await ask(url, undefined)).json()
+    expect(refused.choices[0]).toMatchObject({ message: { content: '' }, finish_reason: 'content_filter' })
+    await judge.close(0)
+    const away = await ask(url, undefined)
+    expect(away.status).toBe(503)
+    expect(((await away.json()) as Json).error.message).toContain('The safety check of this server failed')
+    expect(await stop(run)).toBe(0)
+  })
+
   it.each<[string, string[], Record<string, string>, number, RegExp]>([
+    ['a guard without an address', ['--guard', 'shield'], {}, 1, /baseURL/],
+    ['a threshold that is none', ['--guard-threshold', '2'], {}, 2, /number from 0 to 1/],
     [
       'a key file that is not there',
       ['--keys-file', join(folder, 'none')],
