@@ -37,13 +37,17 @@ export async function benchHttp({ rounds, quick, say }: HttpOptions): Promise<Ht
     const each = quick ? 4 : 60
     const ask = async (name: string): Promise<readonly number[]> =>
       client.call('requests', ports.get(name)!, CONNECTIONS, each, SHORT_TOKENS)
+    const cpu = async (name: string): Promise<number> => (await servers.get(name)!.call('cpu'))[0]!
     // Compiled code and filled pools first.
     for (const name of servers.keys()) await ask(name)
     for (let i = 0; i < rounds; i++) {
       say(`round ${i + 1} of ${rounds}`)
       const speeds = new Map<string, number>()
       for (const name of i % 2 === 0 ? [BARE, FACET] : [FACET, BARE]) {
+        const before = await cpu(name)
         const [perSecond, failed] = await ask(name)
+        const perRequest = ((await cpu(name)) - before) / (CONNECTIONS * each)
+        results.add(name, 'cpu_per_request', 'ms', perRequest)
         speeds.set(name, perSecond!)
         results.add(name, 'requests', '1/s', perSecond!)
         results.add(name, 'requests_failed', 'requests', failed!)
@@ -75,6 +79,7 @@ export async function benchHttp({ rounds, quick, say }: HttpOptions): Promise<Ht
     results: results.list(),
     ratios: {
       requests: round(median(requestRatios)),
+      cpu: ratio(results.median(BARE, 'cpu_per_request'), ofFacet('cpu_per_request')),
       tokenP99: ratio(facet, bare),
       heap: heapRatio === null ? null : round(heapRatio),
     },

@@ -69,6 +69,8 @@ export interface HttpReport {
   readonly ratios: {
     /** Requests a second against a bare Hono stream's, the median over rounds. */
     readonly requests: number | null
+    /** Requests for the same processor time against a bare Hono stream's: what other programs cannot disturb. */
+    readonly cpu: number | null
     /** 99th percentile of a token's way through the server, as a multiple of a bare Hono stream's. */
     readonly tokenP99: number | null
     /** Heap after 10,000 more requests as a multiple of that before. */

@@ -36,6 +36,7 @@ export function toHttpTable({ machine, results, ratios }: HttpReport): string {
     '',
     ...ratioLines([
       ['requests/s against a bare Hono stream', ratios.requests],
+      ['requests for the same CPU time', ratios.cpu],
       ["a token's p99 against a bare Hono stream", ratios.tokenP99],
       ['heap after 10,000 requests against before', ratios.heap],
     ]),

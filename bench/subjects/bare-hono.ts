@@ -4,7 +4,7 @@ import { createAdaptorServer } from '@hono/node-server'
 import { Hono } from 'hono'
 import { streamSSE } from 'hono/streaming'
 import { serveSubject } from '../subject.ts'
-import { heapBytes, tokens } from './paced.ts'
+import { cpuMs, heapBytes, tokens } from './paced.ts'
 
 const app = new Hono()
 app.post('/v1/chat/completions', async (c) => {
@@ -34,5 +34,6 @@ serveSubject({
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     return [(server.address() as AddressInfo).port]
   },
-  heap: async () => [heapBytes()],
+  heap: async () => [await heapBytes()],
+  cpu: async () => [cpuMs()],
 })

@@ -3,7 +3,7 @@ import { createEdge, toApiKeys } from '../../src/edge/app.ts'
 import { type Served, serve } from '../../src/edge/entry/node.ts'
 import type { Backend } from '../../src/types.ts'
 import { serveSubject } from '../subject.ts'
-import { heapBytes, INSTANT, KEY, PACED, tokens } from './paced.ts'
+import { cpuMs, heapBytes, INSTANT, KEY, PACED, tokens } from './paced.ts'
 
 const backendOf = (id: string): Backend => ({
   name: 'tokens',
@@ -31,5 +31,6 @@ serveSubject({
     server = await serve({ app, port: 0 })
     return [server.port]
   },
-  heap: async () => [heapBytes()],
+  heap: async () => [await heapBytes()],
+  cpu: async () => [cpuMs()],
 })

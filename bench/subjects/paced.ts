@@ -26,11 +26,20 @@ export async function* tokens(model: string, count: number): AsyncGenerator<stri
 }
 
 /** Bytes in use after everything that can be freed has been. */
-export function heapBytes(): number {
+export async function heapBytes(): Promise<number> {
   const { gc } = globalThis as { gc?: () => void }
   if (!gc) throw new Error('start the process with --expose-gc')
-  gc()
-  gc()
+  for (let i = 0; i < 5; i++) {
+    gc()
+    // What is freed may have to say so on the event loop before more can be.
+    await delay(20)
+  }
   const { heapUsed, external } = process.memoryUsage()
   return heapUsed + external
+}
+
+/** Milliseconds this process has computed. */
+export function cpuMs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
 }
