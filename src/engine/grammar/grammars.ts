@@ -3,7 +3,7 @@ import { FacetError } from '../../errors.ts'
 import type { Tokenizer } from '../../gemma/tokenizer.ts'
 import { Automaton } from './automaton.ts'
 import type { Form } from './form.ts'
-import { createMatcher, type Masks, type Matcher } from './matcher.ts'
+import { createMatcher, type Masks, type Matcher, plainOf } from './matcher.ts'
 import { textsOf } from './token-tree.ts'
 
 /** Grammars kept, and the states of one above which it begins anew. */
@@ -33,6 +33,8 @@ export function createGrammars(
 ): Grammars {
   const texts = textsOf(tokenizer)
   const masks: Masks = { texts, eosIds, vocabSize, kept: new Map(), plain: new Map() }
+  // Every text needs it, and the first answer should not wait for it.
+  plainOf(Infinity, masks)
   const longest = Math.max(texts.plain.height, texts.special.height) + 1
   const kept = new Map<string, Kept>()
   let made = 0

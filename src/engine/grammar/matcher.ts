@@ -95,23 +95,45 @@ function maskOf(automaton: Automaton, state: State, name: string, masks: Masks):
 
 /** Walks the tree as far as the grammar goes along. */
 function search(tree: TokenTree, automaton: Automaton, start: State, mask: Uint32Array): void {
-  const { chars, depths, skips, starts, ids } = tree
+  const { chars, depths, skips, starts, ids, roots } = tree
   const states: State[] = [start]
-  for (let node = 0; node < chars.length; ) {
-    const depth = depths[node]!
-    const next = automaton.step(states[depth - 1]!, chars[node]!)
-    if (!next) {
-      node = skips[node]!
-      continue
+  const walk = (from: number, to: number): void => {
+    for (let node = from; node < to; ) {
+      const depth = depths[node]!
+      const next = automaton.step(states[depth - 1]!, chars[node]!)
+      if (!next) {
+        node = skips[node]!
+        continue
+      }
+      states[depth] = next
+      for (let at = starts[node]!; at < starts[node + 1]!; at++) allow(mask, ids[at]!)
+      node++
     }
-    states[depth] = next
-    for (let at = starts[node]!; at < starts[node + 1]!; at++) allow(mask, ids[at]!)
-    node++
+  }
+  const firsts = firstChars(start)
+  if (!firsts) walk(0, chars.length)
+  for (const char of firsts ?? []) {
+    const node = roots.get(char)
+    if (node !== undefined) walk(node, skips[node]!)
   }
 }
 
+/** Vocabularies begin with tens of thousands of characters: where few may come, only those are looked up. */
+const FEW_CHARS = 1_000
+
+function firstChars({ ways }: State): ReadonlySet<number> | undefined {
+  const firsts = new Set<number>()
+  for (const { char, test } of ways) {
+    for (const [from, to] of test?.set ?? [[char!, char!] as const]) {
+      if (firsts.size + to - from > FEW_CHARS) return undefined
+      for (let code = from; code <= to; code++) firsts.add(code)
+    }
+  }
+  return firsts
+}
+
 /** Plain tokens of at most so many characters, made once for each length that tokens have. */
-function plainOf(most: number, masks: Masks): Uint32Array {
+export function plainOf(most: number, masks: Masks): Uint32Array {
   const { texts, plain } = masks
   const length = Math.min(most, texts.plain.height)
   let mask = plain.get(length)

@@ -12,6 +12,8 @@ export interface TokenTree {
   /** Where the tokens that end at a node begin in `ids`; one more than there are nodes. */
   readonly starts: Int32Array
   readonly ids: Int32Array
+  /** The node of each first character. */
+  readonly roots: ReadonlyMap<number, number>
   /** Characters of the longest token. */
   readonly height: number
 }
@@ -39,27 +41,35 @@ export function textsOf(tokenizer: Tokenizer): TokenTexts {
   const chars: (readonly number[] | undefined)[] = new Array(vocabSize).fill(undefined)
   const bytes = new Int16Array(vocabSize).fill(-1)
   const byteIds = new Int32Array(256).fill(-1)
-  const plain: number[] = []
-  const special: number[] = []
+  const texts: string[] = []
   for (let id = 0; id < vocabSize; id++) {
     const text = tokenizer.decode([id])
-    if (text === '') continue
-    const byte = text === '\ufffd' ? /^<0x([0-9A-F]{2})>$/.exec(tokenizer.tokenOf(id) ?? '')?.[1] : undefined
+    const byte = text === '\ufffd' ? BYTE.exec(tokenizer.tokenOf(id) ?? '')?.[1] : undefined
     if (byte !== undefined) {
       bytes[id] = Number.parseInt(byte, 16)
       byteIds[bytes[id]!] = id
-      continue
-    }
-    const codes = Array.from(text, (char) => char.codePointAt(0)!)
-    chars[id] = codes
-    if (codes.every(isPlain)) plain.push(id)
-    else special.push(id)
+    } else if (text !== '') chars[id] = codesOf(text)
+    texts.push(text)
   }
+  // Code units will do: whatever begins alike stands together, and the shorter first.
+  const sorted = Int32Array.from(chars.keys())
+    .filter((id) => chars[id])
+    .sort((a, b) => (texts[a]! < texts[b]! ? -1 : texts[a]! > texts[b]! ? 1 : a - b))
+  const plain = sorted.filter((id) => chars[id]!.every(isPlain))
+  const special = sorted.filter((id) => !chars[id]!.every(isPlain))
   return { chars, bytes, byteIds, plain: treeOf(plain, chars), special: treeOf(special, chars) }
 }
 
-function treeOf(members: number[], texts: TokenTexts['chars']): TokenTree {
-  const ids = Int32Array.from(members).sort((a, b) => compare(texts[a]!, texts[b]!))
+const BYTE = /^<0x([0-9A-F]{2})>$/
+
+function codesOf(text: string): number[] {
+  const codes: number[] = []
+  for (const char of text) codes.push(char.codePointAt(0)!)
+  return codes
+}
+
+/** @param ids sorted by their texts */
+function treeOf(ids: Int32Array, texts: TokenTexts['chars']): TokenTree {
   const chars: number[] = []
   const depths: number[] = []
   const starts: number[] = []
@@ -85,6 +95,7 @@ function treeOf(members: number[], texts: TokenTexts['chars']): TokenTree {
     skips: skipsOf(depths),
     ...tokensOf(starts, depths, ids, texts),
     ids,
+    roots: new Map(chars.flatMap((char, node) => (depths[node] === 1 ? [[char, node] as const] : []))),
     height,
   }
 }
@@ -115,10 +126,4 @@ function skipsOf(depths: readonly number[]): Int32Array {
     open.push(node)
   }
   return skips
-}
-
-function compare(a: readonly number[], b: readonly number[]): number {
-  const length = Math.min(a.length, b.length)
-  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return a[i]! - b[i]!
-  return a.length - b.length
 }
