@@ -1,6 +1,8 @@
 /**
  * `npm run bench -- engine [--rounds N] [--only PEER,PEER|none] [--quick] [--cache DIR] [--json]`: measures the engine.
  * `npm run bench -- http [--rounds N] [--quick] [--json]`: measures the HTTP layer.
+ * `npm run bench -- failover [--json]`: what callers see of a provider that misbehaves, Facet and its peers.
+ * `npm run bench -- client [--json]`: what a streamed token costs in the client, Facet and its peers.
  * `npm run bench -- chart`: draws bench/chart.svg from bench/results/engine.json.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -8,12 +10,14 @@ import { parseArgs } from 'node:util'
 import { toChart } from './chart.ts'
 import { benchHttp } from './edge.ts'
 import { benchEngine, PEERS, type Peer } from './engine.ts'
-import { CACHE } from './models.ts'
+import { CACHE, installPeers } from './models.ts'
 import type { Report } from './results.ts'
 import { toHttpTable, toTable } from './table.ts'
 
 const USAGE = `Usage: npm run -s bench -- engine [options]
        npm run -s bench -- http [--rounds N] [--quick] [--json]
+       npm run -s bench -- failover [--json]
+       npm run -s bench -- client [--json]
        npm run -s bench -- chart
 
   --rounds N     times everything is measured (default: 5, with --quick 1)
@@ -86,6 +90,27 @@ function teller(): (text: string) => void {
   }
 }
 
+/** The benchmarks of the client are loaded only when asked for: their peers must be installed first. */
+async function clientBench(name: 'failover' | 'client', args: string[]): Promise<void> {
+  const { values } = parseArgs({ args, options: { json: { type: 'boolean', default: false } } })
+  const say = teller()
+  installPeers(say)
+  const { report, table } = name === 'failover' ? await failover(say) : await client(say)
+  process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : `\n${table}`)
+}
+
+async function failover(say: (text: string) => void): Promise<{ report: object; table: string }> {
+  const { benchFailover, toFailoverTable } = await import('./failover.ts')
+  const report = await benchFailover(say)
+  return { report, table: toFailoverTable(report) }
+}
+
+async function client(say: (text: string) => void): Promise<{ report: object; table: string }> {
+  const { benchClient, toClientTable } = await import('./client.ts')
+  const report = await benchClient(say)
+  return { report, table: toClientTable(report) }
+}
+
 function chart(): void {
   const report: Report = JSON.parse(readFileSync(new URL('results/engine.json', import.meta.url), 'utf8'))
   writeFileSync(new URL('chart.svg', import.meta.url), toChart(report))
@@ -96,6 +121,7 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
   try {
     if (command === 'engine') await engine([...args])
     else if (command === 'http') await http([...args])
+    else if (command === 'failover' || command === 'client') await clientBench(command, [...args])
     else if (command === 'chart' && args.length === 0) chart()
     else
       throw new UsageError(command ? `There is no benchmark ${[command, ...args].join(' ')}.` : 'Say which.')

@@ -35,6 +35,8 @@ const EXPIRED: Readonly<Record<Timer, (span: string) => string>> = {
 /** One call's timers. Whoever makes it disposes of it. */
 export class Deadline {
   readonly #control = new AbortController()
+  /** Those who wait, to be told when the signal aborts. */
+  readonly #waiting = new Set<(reason: unknown) => void>()
   readonly #running = new Map<Timer, () => void>()
   readonly #timeouts: Timeouts
   readonly #clock: Clock
@@ -46,6 +48,10 @@ export class Deadline {
     this.#clock = clock
     this.#backend = backend
     this.#caller = options.signal
+    this.signal.addEventListener('abort', () => {
+      for (const reject of this.#waiting) reject(this.signal.reason)
+      this.#waiting.clear()
+    })
     if (this.#caller?.aborted) this.#callerAborted()
     else this.#caller?.addEventListener('abort', this.#callerAborted, { once: true })
   }
@@ -72,8 +78,19 @@ export class Deadline {
   }
 
   /** Waits for `work`, or throws as soon as the signal aborts, whether `work` heeds it or not. */
-  async wait<T>(work: Promise<T>): Promise<T> {
-    return unlessAborted(this.signal, work)
+  wait<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this
+    return new Promise<T>((resolve, reject) => {
+      if (signal.aborted) reject(signal.reason)
+      // Kept by hand: a listener for each token costs more than the rest of its way through the client.
+      this.#waiting.add(reject)
+      const settled = (): boolean => this.#waiting.delete(reject)
+      work.then(
+        (value) => settled() && resolve(value),
+        // What a cancelled fetch throws differs from runtime to runtime; why it was cancelled is ours to say.
+        (error: unknown) => settled() && reject(signal.aborted ? signal.reason : error),
+      )
+    })
   }
 
   /** Ends the call: stops the timers and aborts what still runs. */

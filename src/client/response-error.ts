@@ -96,7 +96,9 @@ export function retryAfterFrom(headers: Headers, nowMs: number): number | undefi
   const exactMs = headers.get('retry-after-ms')?.trim()
   const value = headers.get('retry-after')?.trim() ?? ''
   const isNumber = (text: string): boolean => /^\d+(\.\d+)?$/.test(text)
-  let waitMs = isNumber(value) ? Number(value) * 1000 : Date.parse(value) - nowMs
+  // Left to Date.parse, nonsense such as "-5" would be a year.
+  const dateMs = /^[a-z]{3}/i.test(value) ? Date.parse(value) : Number.NaN
+  let waitMs = isNumber(value) ? Number(value) * 1000 : dateMs - nowMs
   if (exactMs !== undefined && isNumber(exactMs)) waitMs = Number(exactMs)
   if (Number.isNaN(waitMs)) return undefined
   return Math.min(Math.max(Math.round(waitMs), 0), MAX_RETRY_AFTER_MS)
