@@ -8,6 +8,7 @@ import { chatWriter } from '../edge/chat-response.ts'
 import { type CompletionCall, toCompletionCall } from '../edge/completion-request.ts'
 import { completionWriter } from '../edge/completion-response.ts'
 import { toEchoes } from '../edge/echo.ts'
+import { toEmbeddingCall, toEmbeddings } from '../edge/embeddings.ts'
 import { Exchange } from '../edge/exchange.ts'
 import { findBackend, toModel } from '../edge/models.ts'
 import { abortedError, FacetError } from '../errors.ts'
@@ -175,29 +176,9 @@ export class OpenAI {
     body: Wire.EmbeddingCreateParams,
     options: RequestOptions = {},
   ): Promise<Wire.CreateEmbeddingResponse> {
-    const { input, model } = body
-    const texts = typeof input === 'string' ? [input] : [...input]
-    if (texts.length === 0 || !texts.every((text) => typeof text === 'string')) {
-      throw new FacetError('invalid_request', 'input must be a text or a list of texts.', { field: 'input' })
-    }
-    for (const field of ['encoding_format', 'dimensions'] as const) {
-      if (body[field] === undefined || body[field] === 'float') continue
-      throw new FacetError('unsupported', `${field} cannot be chosen here; leave it out.`, { field })
-    }
-    const backend = this.#find(model)
-    if (!backend.embed) {
-      throw new FacetError('unsupported', `${backend.name} has no embeddings; ask another backend.`, {
-        field: 'model',
-      })
-    }
-    const vectors = await backend.embed(texts as string[], { signal: this.#signals(options).signal })
-    return {
-      object: 'list',
-      model: backend.model.id,
-      data: vectors.map((vector, index) => ({ object: 'embedding', index, embedding: [...vector] })),
-      // A Backend does not say; about four characters are a token.
-      usage: { prompt_tokens: toTokens(texts as string[]), total_tokens: toTokens(texts as string[]) },
-    }
+    const call = toEmbeddingCall(JSON.parse(JSON.stringify(body)))
+    const response = await toEmbeddings(call, this.#find(call.model), this.#signals(options).signal)
+    return response.json()
   }
 
   #find(model: string | undefined): Backend {
@@ -222,9 +203,5 @@ export interface Create<Params, Result, Chunk> {
 }
 
 export type ModelList = Promise<{ object: 'list'; data: Wire.Model[] }> & AsyncIterable<Wire.Model>
-
-function toTokens(texts: readonly string[]): number {
-  return texts.reduce((sum, text) => sum + Math.ceil(text.length / 4), 0)
-}
 
 export default OpenAI

@@ -152,7 +152,7 @@ describe('the facade', () => {
       [3, 1],
     ])
     expect(await thrownBy(() => client.embeddings.create({ model: 'x', input: [[1]] }))).toMatchObject({
-      field: 'input',
+      field: 'input[0]',
     })
     const none = new OpenAI({ backend: new FakeBackend() })
     expect(await thrownBy(() => none.embeddings.create({ model: 'x', input: 'a' }))).toMatchObject({
