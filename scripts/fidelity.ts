@@ -2,7 +2,7 @@
  * Measures what a converted model lost: perplexity and exact match on our kernels, or on onnxruntime-web,
  * against what transformers reported for the same weights.
  *
- *   node scripts/fidelity.ts MODEL_DIR EVAL_JSON GOLDEN_JSON [--engine wasm|ort] [--kv 8|32] [--against CHECKPOINT]
+ *   node scripts/fidelity.ts MODEL_DIR EVAL_JSON GOLDEN_JSON [--engine wasm|ort] [--kv 8|16|32] [--against CHECKPOINT]
  *
  * Perplexity: the first 200 documents, ids = bos and the first 511 of the text, exp of the mean negative
  * log-likelihood over all tokens. Exact match: the first 300 pairs, greedy, at most 80 tokens, backticks
@@ -67,7 +67,7 @@ interface Row {
 }
 
 const USAGE =
-  'usage: node scripts/fidelity.ts MODEL_DIR EVAL_JSON GOLDEN_JSON [--engine wasm|ort] [--kv 8|32] [--against CHECKPOINT]'
+  'usage: node scripts/fidelity.ts MODEL_DIR EVAL_JSON GOLDEN_JSON [--engine wasm|ort] [--kv 8|16|32] [--against CHECKPOINT]'
 
 /** Documents and answers computed at the same time. */
 const SLOTS = 8
@@ -78,12 +78,13 @@ async function main(): Promise<number> {
     options: {
       against: { type: 'string' },
       engine: { type: 'string', default: 'wasm' },
-      kv: { type: 'string', default: '32' },
+      kv: { type: 'string' },
     },
   })
   const [directory, evalPath, goldenPath] = positionals
-  const { engine, kv } = values
-  const known = (engine === 'wasm' && (kv === '8' || kv === '32')) || (engine === 'ort' && kv === '32')
+  const { engine } = values
+  const kv = values.kv ?? (engine === 'wasm' ? '16' : '32')
+  const known = engine === 'wasm' ? kv === '8' || kv === '16' || kv === '32' : engine === 'ort' && kv === '32'
   if (!directory || !evalPath || !goldenPath || positionals.length > 3 || !known) {
     process.stderr.write(`${USAGE}\n`)
     return 2
@@ -93,7 +94,7 @@ async function main(): Promise<number> {
   const model = await openWithoutData(filesFromDirectory(directory))
   const graph =
     engine === 'wasm'
-      ? await wasmGraph(model, kv === '8' ? 8 : 32)
+      ? await wasmGraph(model, Number(kv) as 8 | 16 | 32)
       : await createOrtGraph(await withData(model))
   const bits = model.manifest.quantization?.bits
   const reported = (figure: string): number => report[bits === 4 ? `${figure}_int4` : figure]!
@@ -137,7 +138,7 @@ async function main(): Promise<number> {
   return [...good, ...rows.map(({ within }) => within)].every(Boolean) ? 0 : 1
 }
 
-function wasmGraph(model: OpenedModel, cacheBits: 8 | 32): Promise<Graph> {
+function wasmGraph(model: OpenedModel, cacheBits: 8 | 16 | 32): Promise<Graph> {
   const { contextTokens } = model.config
   return createWasmGraph({ model, sequences: SLOTS, contextTokens, spawn: spawnNodeThread, cacheBits })
 }

@@ -19,7 +19,7 @@ export interface ServeFlags extends EdgeFlags {
   readonly host: string
   readonly engine?: GraphKind
   readonly threads?: number
-  readonly kv?: '32' | '8'
+  readonly kv?: '32' | '16' | '8'
   readonly context?: number
   readonly slots?: number
   readonly queue?: number
@@ -57,8 +57,9 @@ export function command(): Command {
     )
     .option('--threads <number>', "threads that compute, with wasm (default: the machine's cores)", toCount)
     .addOption(
-      new Option('--kv <bits>', 'bits of a cached key or value, with wasm (default: 32)').choices([
+      new Option('--kv <bits>', 'bits of a cached key or value, with wasm (default: 16)').choices([
         '32',
+        '16',
         '8',
       ]),
     )
@@ -97,7 +98,7 @@ async function run(directory: string, options: ServeFlags): Promise<void> {
   const load = loadEngine(directory, {
     ...(graph && { graph }),
     ...(threads !== undefined && { threads }),
-    ...(kv !== undefined && { cacheBits: kv === '8' ? 8 : 32 }),
+    ...(kv !== undefined && { cacheBits: CACHE_BITS[kv] }),
     ...(context !== undefined && { contextTokens: context }),
     ...(slots !== undefined && { slots }),
     ...(queue !== undefined && { queue }),
@@ -124,6 +125,8 @@ async function run(directory: string, options: ServeFlags): Promise<void> {
     throw toFlagError(error)
   }
 }
+
+const CACHE_BITS = { '32': 32, '16': 16, '8': 8 } as const
 
 /** The engine's options that have another name as a flag. */
 const FLAGS: Readonly<Record<string, string>> = {

@@ -5,13 +5,13 @@ import { CHUNK_BYTES, type Manifest, TOKENIZER_FILES } from '../gemma/manifest.t
 import { formatBytes } from '../gemma/memory-plan.ts'
 import { dataEntry, servedEntries } from './model-file.ts'
 import { PAGE } from './page-pool.ts'
-import { planLayout } from './wasm/layout.ts'
+import { planLayout, toCacheBytes } from './wasm/layout.ts'
 import { STAGING_BYTES } from './wasm/load.ts'
 
 export interface BudgetOptions {
   readonly slots: number
   readonly contextTokens?: number
-  readonly cacheBits?: 8 | 32
+  readonly cacheBits?: 8 | 16 | 32
 }
 
 /** What a tokenizer takes of the JavaScript heap for each byte of its file while it is parsed, at most. */
@@ -28,7 +28,7 @@ export function checkBudget(
   memoryBytes: number,
   manifest: Manifest,
   config: GemmaConfig,
-  { slots, contextTokens = config.contextTokens, cacheBits = 32 }: BudgetOptions,
+  { slots, contextTokens = config.contextTokens, cacheBits }: BudgetOptions,
 ): void {
   const { quantization } = manifest
   if (!quantization) return // not for the kernels, which will say so
@@ -36,7 +36,7 @@ export function checkBudget(
     threads: 1,
     sequences: slots,
     positions: slots * Math.ceil(contextTokens / PAGE) * PAGE,
-    cacheBytes: cacheBits === 8 ? 1 : 4,
+    cacheBytes: toCacheBytes(cacheBits),
     bits: () => quantization.bits,
     stagingBytes: STAGING_BYTES,
   })

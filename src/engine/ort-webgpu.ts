@@ -1,8 +1,9 @@
 /** Gemma on onnxruntime-web's WebGPU provider: the portable graph on a GPU, in browsers. */
 import { FacetError } from '../errors.ts'
 import type { GemmaConfig } from '../gemma/config.ts'
+import { type CheckedSlice, checkedBatch } from './batch.ts'
 import type { Graph, KvCache, Slice } from './graph.ts'
-import { type CheckedSlice, checkedBatch, FixedKvCache } from './kv-cache.ts'
+import { FixedKvCache } from './kv-cache.ts'
 import type { ModelFile } from './model-file.ts'
 import {
   importOrt,

@@ -1,7 +1,8 @@
 /** Gemma on onnxruntime-web's WebAssembly provider: the portable graph, on the model file as it is. */
 import type { GemmaConfig } from '../gemma/config.ts'
+import { type CheckedSlice, checkedBatch } from './batch.ts'
 import type { Graph, KvCache, Slice } from './graph.ts'
-import { type CheckedSlice, checkedBatch, HostKvCache } from './kv-cache.ts'
+import { HostKvCache } from './kv-cache.ts'
 import type { ModelFile } from './model-file.ts'
 import {
   importOrt,

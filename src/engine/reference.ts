@@ -12,8 +12,9 @@
  */
 import type { GemmaConfig, LayerConfig } from '../gemma/config.ts'
 import type { Weights } from '../gemma/weights.ts'
+import { checkedBatch } from './batch.ts'
 import type { Graph, KvCache, Slice } from './graph.ts'
-import { checkedBatch, HostKvCache } from './kv-cache.ts'
+import { HostKvCache } from './kv-cache.ts'
 
 /** One token of a step: which sequence it continues, and where. */
 interface Row {
@@ -25,9 +26,9 @@ interface Row {
 export interface ReferenceOptions {
   /** 8: the input of every linear layer, the head included, is rounded in blocks of 32. Default 32: it is not. */
   readonly activationBits?: 8 | 32
-  /** 8: every key and value is rounded, a head's vector at a time. Default 32. */
-  readonly cacheBits?: 8 | 32
-  /** How their codes are rounded. Default: half to even. */
+  /** Every key and value is rounded: 16, to bfloat16; 8, a head's vector at a time. Default 32: it is not. */
+  readonly cacheBits?: 8 | 16 | 32
+  /** How codes of 8 bits are rounded. Default: half to even. */
   readonly round?: (code: number) => number
 }
 
@@ -104,7 +105,10 @@ function readModel(config: GemmaConfig, weights: Weights, options: ReferenceOpti
   return {
     embedding,
     head: linear(embedding),
-    cached: (vector) => (cacheBits === 8 ? roundTo8Bits(vector, config.headDim, round) : vector),
+    cached: (vector) => {
+      if (cacheBits === 8) return roundTo8Bits(vector, config.headDim, round)
+      return cacheBits === 16 ? roundToBfloat16(vector) : vector
+    },
     norm: weights.tensor('model.norm.weight'),
     layers: config.layers.map((layer, index) => {
       const tensor = (part: string) => weights.tensor(`model.layers.${index}.${part}.weight`)
@@ -350,6 +354,12 @@ function roundTo8Bits(x: Float32Array, block: number, round: (code: number) => n
     for (let j = at; j < at + block; j++) y[j] = round(Math.fround(x[j]! * inverse)) * scale
   }
   return y
+}
+
+/** Half to even; what is kept is the upper half of each float32. */
+function roundToBfloat16(x: Float32Array): Float32Array {
+  const bits = new Uint32Array(x.buffer, x.byteOffset, x.length)
+  return new Float32Array(bits.map((b) => (b + 0x7fff + ((b >>> 16) & 1)) & 0xffff0000).buffer)
 }
 
 /** At this size a double has no room for fractions, and addition rounds half to even. */

@@ -1,7 +1,8 @@
 /** A Graph whose logits a script decides, and which counts its steps. */
 
+import { checkedBatch } from '../../src/engine/batch.ts'
 import type { Graph, Slice } from '../../src/engine/graph.ts'
-import { checkedBatch, HostKvCache } from '../../src/engine/kv-cache.ts'
+import { HostKvCache } from '../../src/engine/kv-cache.ts'
 import { configFrom, type GemmaConfig } from '../../src/gemma/config.ts'
 import type { Tokenizer } from '../../src/gemma/tokenizer.ts'
 

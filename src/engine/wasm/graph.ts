@@ -1,6 +1,7 @@
 /** Gemma on our own WebAssembly kernels: the CPU path. */
 import { FacetError } from '../../errors.ts'
 import type { GemmaConfig } from '../../gemma/config.ts'
+import { type CheckedSlice, checkedBatch, cutIntoPasses, misuse, type Part } from '../batch.ts'
 import type { Graph, KvCache, Slice } from '../graph.ts'
 import type { OpenedModel } from '../model-file.ts'
 import { PAGE, PagePool } from '../page-pool.ts'
@@ -8,7 +9,7 @@ import { PagedKvCache } from '../paged-cache.ts'
 import { turn } from '../turn.ts'
 import { fillAngles } from './angles.ts'
 import { type Build, chooseBuild, compileKernels, instantiate, type Kernels, ORDER } from './kernels.ts'
-import { type Layout, LOGIT_ROWS, PASS_TOKENS, planLayout } from './layout.ts'
+import { type Layout, LOGIT_ROWS, PASS_TOKENS, planLayout, toCacheBytes } from './layout.ts'
 import { loadWeights, quantizedBits, STAGING_BYTES } from './load.ts'
 import { LinearMemory, writeActivations, writeModel } from './memory.ts'
 import { startThreads, type ThreadSpawner, type Threads } from './threads.ts'
@@ -23,8 +24,8 @@ export interface WasmOptions {
   readonly spawn?: ThreadSpawner
   /** Threads that compute, this one included. Default: the machine's cores, at most 8. */
   readonly threads?: number
-  /** Keys and values in 8 bits instead of float32; what that costs stands at LoadOptions. */
-  readonly cacheBits?: 8 | 32
+  /** Of a cached key or value: bfloat16 (default), 8 bits or float32; what they cost stands at LoadOptions. */
+  readonly cacheBits?: 8 | 16 | 32
   /** Which build of the kernels. Default: the best this machine runs. */
   readonly build?: Build
   /** The `relaxed` build, compiled before, where a runtime compiles nothing itself. */
@@ -52,7 +53,7 @@ export async function createWasmGraph(options: WasmOptions): Promise<WasmGraph> 
   const { config } = model
   const build = options.build ?? (options.module ? 'relaxed' : chooseBuild(options.spawn !== undefined))
   const threads = build === 'threads' && options.spawn ? threadCount(options.threads) : 1
-  const cacheBytes = options.cacheBits === 8 ? 1 : 4
+  const cacheBytes = toCacheBytes(options.cacheBits)
   const bits = quantizedBits(model.graph, config)
   const layout = planLayout(config, {
     threads,
@@ -65,7 +66,9 @@ export async function createWasmGraph(options: WasmOptions): Promise<WasmGraph> 
   const memory = new LinearMemory(allocate(layout, build))
   const module = options.module ?? (await compileKernels(build))
   const kernels = instantiate(module, memory.memory)
-  writeModel(memory, layout, config, { threads, cacheBytes, patienceMs: options.patienceMs ?? PATIENCE_MS })
+  const patienceMs = options.patienceMs ?? PATIENCE_MS
+  const spins = threads <= cores() ? SPINS : CROWDED_SPINS
+  writeModel(memory, layout, config, { threads, cacheBytes, patienceMs, spins })
   await loadWeights(model, { layout, memory, kernels })
   const workers = await startThreads({ count: threads - 1, spawn: options.spawn, module, memory, layout })
   return new WasmGraph({ config, layout, memory, kernels, workers, sequences, build, threads })
@@ -82,16 +85,9 @@ interface Parts {
   readonly threads: number
 }
 
-/** Tokens of one slice that go into one pass. */
-interface Part {
-  readonly cache: PagedKvCache
-  readonly tokens: readonly number[]
-  /** Of how many of the last positions logits are wanted. */
-  readonly logits: number
-  /** Where they go. */
+/** A slice, and where its logits go. */
+interface Wanted extends CheckedSlice<PagedKvCache> {
   readonly out: Float32Array
-  /** Rows of `out` before these. */
-  readonly row: number
 }
 
 /** Made by createWasmGraph. */
@@ -169,19 +165,20 @@ export class WasmGraph implements Graph {
   async #step(
     batch: readonly Slice[],
     width: number,
-    read: (pass: readonly Part[], rows: number) => void,
+    read: (pass: readonly Part<Wanted>[], rows: number) => void,
   ): Promise<Float32Array[]> {
     this.#check()
     if (this.#stepping) throw misuse('a step was asked for while another one runs')
-    const slices = checked(batch, this.config)
-    const outputs = slices.map(({ logits = 1 }) => new Float32Array(logits * width))
+    const slices = checkedBatch(batch, this.config, PagedKvCache).map(
+      (slice): Wanted => ({ ...slice, out: new Float32Array(slice.logits * width) }),
+    )
     this.#stepping = true
     try {
-      for (const pass of passes(slices, outputs)) read(pass, await this.#pass(pass))
+      for (const pass of cutIntoPasses(slices, PASS_TOKENS)) read(pass, await this.#pass(pass))
     } finally {
       this.#stepping = false
     }
-    return outputs
+    return slices.map(({ out }) => out)
   }
 
   async dispose(): Promise<void> {
@@ -198,7 +195,7 @@ export class WasmGraph implements Graph {
   }
 
   /** Up to PASS_TOKENS tokens of any number of sequences through all layers; returns the rows wanted of them. */
-  async #pass(pass: readonly Part[]): Promise<number> {
+  async #pass(pass: readonly Part<Wanted>[]): Promise<number> {
     const { layout, memory, config } = this.#parts
     this.#check() // the graph may have been closed since the pass before
     for (const { cache, tokens } of pass) cache.extend(tokens.length)
@@ -241,10 +238,10 @@ export class WasmGraph implements Graph {
   }
 
   /** Logits of all wanted rows, LOGIT_ROWS at a time, to where they belong. */
-  #logits(pass: readonly Part[], rows: number): void {
+  #logits(pass: readonly Part<Wanted>[], rows: number): void {
     const { kernels, layout, memory, config } = this.#parts
-    const targets = pass.flatMap(({ logits, out, row }) =>
-      Array.from({ length: logits }, (_, i) => ({ out, row: row + i })),
+    const targets = pass.flatMap(({ source, logits, row }) =>
+      Array.from({ length: logits }, (_, i) => ({ out: source.out, row: row + i })),
     )
     const { vocabSize } = config
     for (let first = 0; first < rows; first += LOGIT_ROWS) {
@@ -261,12 +258,12 @@ export class WasmGraph implements Graph {
   }
 
   /** The wanted rows as the final norm left them: at the start of the residual stream. */
-  #hidden(pass: readonly Part[]): void {
+  #hidden(pass: readonly Part<Wanted>[]): void {
     const { layout, memory, config } = this.#parts
     const { hiddenSize } = config
     let at = layout.x / 4
-    for (const { logits, out, row } of pass) {
-      out.set(memory.f32.subarray(at, at + logits * hiddenSize), row * hiddenSize)
+    for (const { source, logits, row } of pass) {
+      source.out.set(memory.f32.subarray(at, at + logits * hiddenSize), row * hiddenSize)
       at += logits * hiddenSize
     }
   }
@@ -280,62 +277,14 @@ export class WasmGraph implements Graph {
 
 /** Longer than any phase takes. */
 const PATIENCE_MS = 20_000
+/** Looks of a waiting thread before it sleeps: longer than any phase between two barriers. */
+const SPINS = 60_000
+/** The same where threads share cores: who spins keeps the one it waits for from running. */
+const CROWDED_SPINS = 200
 /** Between turns of the event loop, where there is only one thread. */
 const LAYERS_A_TURN = 2
 /** Field of the job struct: the first row of logits wanted. */
 const JOB_FIRST = 19
-
-/** Cuts slices into passes of at most PASS_TOKENS tokens, keeping their order. */
-function* passes(slices: readonly PagedSlice[], outputs: readonly Float32Array[]): Generator<Part[]> {
-  let pass: Part[] = []
-  let room = PASS_TOKENS
-  for (const [i, { cache, tokens, logits = 1 }] of slices.entries()) {
-    for (let at = 0; at < tokens.length; ) {
-      if (room === 0) {
-        yield pass
-        pass = []
-        room = PASS_TOKENS
-      }
-      const piece = tokens.slice(at, at + room)
-      const end = at + piece.length
-      // Of the last `logits` tokens of the slice, those in this piece.
-      const skipped = tokens.length - logits
-      const wanted = Math.max(0, end - Math.max(at, skipped))
-      pass.push({ cache, tokens: piece, logits: wanted, out: outputs[i]!, row: Math.max(0, at - skipped) })
-      room -= piece.length
-      at = end
-    }
-  }
-  if (pass.length > 0) yield pass
-}
-
-interface PagedSlice extends Slice {
-  readonly cache: PagedKvCache
-}
-
-/** Everything is checked before anything is computed, so that a refused step changes nothing. */
-function checked(batch: readonly Slice[], config: GemmaConfig): PagedSlice[] {
-  const seen = new Set<KvCache>()
-  return batch.map((slice) => {
-    const { cache, tokens, logits = 1 } = slice
-    if (!(cache instanceof PagedKvCache) || cache.disposed)
-      throw misuse('a cache is not of this graph, or disposed of')
-    if (seen.has(cache)) throw misuse('a cache stands twice in one batch')
-    seen.add(cache)
-    if (tokens.length === 0 || logits < 1 || logits > tokens.length) {
-      throw misuse(`${logits} rows of logits are wanted of ${tokens.length} tokens`)
-    }
-    if (cache.length + tokens.length > cache.capacity) {
-      throw misuse(
-        `${tokens.length} tokens do not fit a cache that holds ${cache.length} of ${cache.capacity}`,
-      )
-    }
-    if (tokens.some((id) => !Number.isInteger(id) || id < 0 || id >= config.vocabSize)) {
-      throw misuse('a token id is not in the vocabulary')
-    }
-    return { ...slice, cache }
-  })
-}
 
 function allocate(layout: Layout, build: Build): WebAssembly.Memory {
   try {
@@ -351,15 +300,14 @@ function allocate(layout: Layout, build: Build): WebAssembly.Memory {
   }
 }
 
+function cores(): number {
+  return globalThis.navigator?.hardwareConcurrency ?? 1
+}
+
 function threadCount(wanted: number | undefined): number {
-  const cores = globalThis.navigator?.hardwareConcurrency ?? 1
-  if (wanted === undefined) return Math.max(1, Math.min(cores, 8))
+  if (wanted === undefined) return Math.max(1, Math.min(cores(), 8))
   if (Number.isInteger(wanted) && wanted >= 1 && wanted <= 64) return wanted
   throw new FacetError('invalid_request', `threads must be a whole number from 1 to 64, but is ${wanted}.`, {
     field: 'threads',
   })
-}
-
-function misuse(problem: string): FacetError {
-  return new FacetError('internal', `The model was called wrongly: ${problem}; please report this.`)
 }

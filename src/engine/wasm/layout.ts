@@ -24,7 +24,7 @@ export interface LayoutOptions {
   /** KV positions, of all sequences together. */
   readonly positions: number
   /** Bytes of one cached value: 4 (float32) or 1 (int8). */
-  readonly cacheBytes: 1 | 4
+  readonly cacheBytes: 1 | 2 | 4
   /** Bits of each quantized weight, by tensor name. */
   readonly bits: (name: string) => 4 | 8
   /** Bytes of the region through which weights are read. */
@@ -99,11 +99,16 @@ export const STRUCT_WORDS = {
   matrix: 5,
   activations: 5,
   heads: 7,
-  barrier: 5,
+  barrier: 6,
   model: 15,
   layer: 13,
   job: 21,
 } as const
+
+/** Bytes of a cached key or value, from its bits. */
+export function toCacheBytes(bits: 8 | 16 | 32 = 16): 1 | 2 | 4 {
+  return ({ 8: 1, 16: 2, 32: 4 } as const)[bits]
+}
 
 /**
  * Lays out a model. Nothing is allocated.

@@ -58,7 +58,7 @@ export function writeModel(
     0,
     layout.pageBytes,
   ])
-  memory.struct(layout.barrier, [0, 0, 0, 0, Math.ceil(options.patienceMs / SLEEP_MS)])
+  memory.struct(layout.barrier, [0, 0, 0, 0, Math.ceil(options.patienceMs / SLEEP_MS), options.spins])
   memory.struct(layout.model, [
     config.hiddenSize,
     config.intermediateSize,
@@ -124,9 +124,11 @@ const JOB_CLAIMS = 20
 
 export interface ModelOptions {
   readonly threads: number
-  readonly cacheBytes: 1 | 4
+  readonly cacheBytes: 1 | 2 | 4
   /** How long a thread may be silent before it is given up. */
   readonly patienceMs: number
+  /** Times a waiting thread looks before it sleeps. */
+  readonly spins: number
 }
 
 /** Points a buffer of activations at this many tokens. */

@@ -1,6 +1,7 @@
 /** Gemma on our own WGSL kernels: the GPU path. */
 import { FacetError } from '../../errors.ts'
 import type { GemmaConfig } from '../../gemma/config.ts'
+import { checkedBatch, misuse } from '../batch.ts'
 import type { Graph, KvCache, Outcome, SampledSlice, Slice } from '../graph.ts'
 import type { OpenedModel } from '../model-file.ts'
 import { PAGE, PagePool } from '../page-pool.ts'
@@ -9,7 +10,6 @@ import type { Subgroups, Tuning } from './chain.ts'
 import { allocating, type Gpu, type GpuOptions, openGpu } from './device.ts'
 import { LOGIT_ROWS } from './job.ts'
 import { allocate, free, type GpuMemory, loadWeights, writeAngles } from './memory.ts'
-import { checked, misuse } from './passes.ts'
 import { planGpu } from './plan.ts'
 import { type KernelTimes, profile } from './profile.ts'
 import type { OnCompiled } from './program.ts'
@@ -144,7 +144,7 @@ export class WebGpuGraph implements Graph {
   async profile(caches: readonly KvCache[]): Promise<KernelTimes> {
     this.#check()
     const single = caches.map((cache) => ({ cache, tokens: [this.config.bosId] }))
-    const slices = checked(single, this.config)
+    const slices = checkedBatch(single, this.config, PagedKvCache)
     for (const { cache } of slices) cache.extend(1)
     const splits = this.#stepper.splitsOf(slices)
     this.#stepper.writeJob(

@@ -4,14 +4,15 @@
  * GPU takes them from where it wrote them. Should another step come instead, what was computed ahead is forgotten;
  * it has written only to positions that its sequences had not filled.
  */
+import { checkedBatch } from '../batch.ts'
 import type { Choice, Chosen } from '../choice.ts'
 import type { Outcome, SampledSlice } from '../graph.ts'
 import { PAGE } from '../page-pool.ts'
-import type { PagedKvCache } from '../paged-cache.ts'
+import { PagedKvCache } from '../paged-cache.ts'
 import { turn } from '../turn.ts'
 import { ChoiceWriter, readResult } from './choices.ts'
 import { CHOSEN_BEFORE, FEW, LOGIT_ROWS, writeJob } from './job.ts'
-import { checked, type PagedSlice, type Part, type Pass, passesOf } from './passes.ts'
+import { type PagedSlice, type Part, type Pass, passesOf } from './passes.ts'
 import { Runner, type RunnerParts, type Submitted, type Work } from './runner.ts'
 
 /** A row of logits that a pass computes. */
@@ -55,8 +56,8 @@ export class Stepper {
   /** @throws FacetError internal (called wrongly), unavailable (the device was lost) */
   async step(batch: readonly SampledSlice[]): Promise<Outcome[]> {
     const { gpu, config } = this.#parts
-    const slices = checked(batch, config)
-    const outcomes: Outcome[] = slices.map(({ logits = 1, choice }) =>
+    const slices = checkedBatch(batch, config, PagedKvCache, 0)
+    const outcomes: Outcome[] = slices.map(({ logits, choice }) =>
       choice ? new Float32Array() : new Float32Array(logits * config.vocabSize),
     )
     const ahead = this.#ahead

@@ -125,10 +125,10 @@ describe('memory that is not there', () => {
 
   it('beyond what WebAssembly can address is refused with figures before the weights are read', async () => {
     const { opened, files } = watched()
-    const error = await errorOf(loadEngine({ files, slots: 420 }))
+    const error = await errorOf(loadEngine({ files, slots: 840 }))
     expect(error).toMatchObject({ code: 'out_of_memory', status: 507 })
     expect(error.message).toMatch(
-      /^The model needs [\d.]+ GB \(weights 1[\d.]+ MB, KV cache 4[\d.]+ GB for 860160 tokens, working space [\d.]+ MB\), and WebAssembly holds 4.29 GB; lower contextTokens or slots, or use a smaller model\.$/,
+      /^The model needs [\d.]+ GB \(weights 1[\d.]+ MB, KV cache 4[\d.]+ GB for 1720320 tokens, working space [\d.]+ MB\), and WebAssembly holds 4.29 GB; lower contextTokens or slots, or use a smaller model\.$/,
     )
     expect(opened).toContain('config.json')
     expect(opened).not.toContain(DATA_FILE)

@@ -47,6 +47,7 @@ export function partialFloats(h: Heads): usize {
 @inline
 function load4<T>(at: usize): v128 {
   if (sizeof<T>() == 4) return v128.load(at)
+  if (sizeof<T>() == 2) return v128.shuffle<u16>(i16x8.splat(0), v128.load64_zero(at), 0, 8, 1, 9, 2, 10, 3, 11)
   return f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(at))))
 }
 
@@ -65,11 +66,24 @@ function scaleAt<T>(h: Heads, table: usize, position: u32, kvHead: u32, side: us
   return page + <usize>h.kvHeads * PAGE * h.headDim + (<usize>kvHead * PAGE + (position % PAGE)) * 4
 }
 
+/** Four float32 as bfloat16, round half to even, in the low half. */
+// @ts-ignore: decorator
+@inline
+function toBfloat16(x: v128): v128 {
+  const odd = v128.and(i32x4.shr_u(x, 16), i32x4.splat(1))
+  const rounded = i32x4.shr_u(i32x4.add(i32x4.add(x, i32x4.splat(0x7fff)), odd), 16)
+  return i16x8.narrow_i32x4_u(rounded, rounded)
+}
+
 /** Writes one position's key or value of one kv head. */
 export function storeVector<T>(h: Heads, table: usize, position: u32, kvHead: u32, side: usize, x: usize): void {
   const at = vectorAt<T>(h, table, position, kvHead, side)
   if (sizeof<T>() == 4) {
     memory.copy(at, x, <usize>h.headDim << 2)
+    return
+  }
+  if (sizeof<T>() == 2) {
+    for (let i: usize = 0; i < h.headDim; i += 4) v128.store64_lane(at + (i << 1), toBfloat16(v128.load(x + (i << 2))), 0)
     return
   }
   let most = f32x4.splat(0)
@@ -94,32 +108,28 @@ function sums(a: v128, b: v128, c: v128, d: v128): v128 {
   return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7))
 }
 
-/** q . k of four heads at `count` positions of one page, to scores + CHUNK * head. Two positions share each load of q. */
+/** q . k of four heads at two positions, to scores + CHUNK * 4 * head: the two share each load of q. */
 // @ts-ignore: decorator
 @inline
-function scorePage4<T>(q: usize, keys: usize, headDim: usize, count: u32, scores: usize): void {
-  const bytes = headDim << 2, step = headDim * sizeof<T>()
-  for (let n: u32 = 0; n < count; n += 2) {
-    // An odd last position is computed twice; its twin is stored over itself.
-    const k0 = keys + n * step, k1 = n + 1 < count ? k0 + step : k0
-    let a0 = f32x4.splat(0), b0 = a0, c0 = a0, d0 = a0, a1 = a0, b1 = a0, c1 = a0, d1 = a0
-    let at = q
-    for (let i: usize = 0; i < headDim; i += 4) {
-      const x = load4<T>(k0 + i * sizeof<T>()), y = load4<T>(k1 + i * sizeof<T>())
-      const qa = v128.load(at), qb = v128.load(at + bytes), qc = v128.load(at + 2 * bytes), qd = v128.load(at + 3 * bytes)
-      a0 = madd(qa, x, a0)
-      a1 = madd(qa, y, a1)
-      b0 = madd(qb, x, b0)
-      b1 = madd(qb, y, b1)
-      c0 = madd(qc, x, c0)
-      c1 = madd(qc, y, c1)
-      d0 = madd(qd, x, d0)
-      d1 = madd(qd, y, d1)
-      at += 16
-    }
-    storeLanes(sums(a0, b0, c0, d0), scores + (n << 2))
-    if (n + 1 < count) storeLanes(sums(a1, b1, c1, d1), scores + ((n + 1) << 2))
+function scorePair4<T>(q: usize, k0: usize, k1: usize, headDim: usize, s0: usize, s1: usize): void {
+  const bytes = headDim << 2
+  let a0 = f32x4.splat(0), b0 = a0, c0 = a0, d0 = a0, a1 = a0, b1 = a0, c1 = a0, d1 = a0
+  let at = q
+  for (let i: usize = 0; i < headDim; i += 4) {
+    const x = load4<T>(k0 + i * sizeof<T>()), y = load4<T>(k1 + i * sizeof<T>())
+    const qa = v128.load(at), qb = v128.load(at + bytes), qc = v128.load(at + 2 * bytes), qd = v128.load(at + 3 * bytes)
+    a0 = madd(qa, x, a0)
+    a1 = madd(qa, y, a1)
+    b0 = madd(qb, x, b0)
+    b1 = madd(qb, y, b1)
+    c0 = madd(qc, x, c0)
+    c1 = madd(qc, y, c1)
+    d0 = madd(qd, x, d0)
+    d1 = madd(qd, y, d1)
+    at += 16
   }
+  storeLanes(sums(a0, b0, c0, d0), s0)
+  storeLanes(sums(a1, b1, c1, d1), s1)
 }
 
 /** One lane for each of four heads. */
@@ -147,38 +157,33 @@ function scorePage1<T>(q: usize, keys: usize, headDim: usize, count: u32, scores
   }
 }
 
-/** out (4 heads, `stride` bytes apart) += p (4 heads, CHUNK apart) @ V of `count` positions of one page. */
+/**
+ * out (2 heads, `stride` bytes apart) += p (2 heads, CHUNK apart) @ V of `count` positions of one page. Four
+ * positions at a time are walked from end to end, so that memory is read in long runs.
+ */
 // @ts-ignore: decorator
 @inline
-function mixPage4<T>(p: usize, values: usize, headDim: usize, count: u32, out: usize, stride: usize): void {
-  for (let i: usize = 0; i < headDim; i += 8) {
-    const a = out + (i << 2), b = a + stride, c = b + stride, d = c + stride
-    let a0 = v128.load(a), a1 = v128.load(a, 16), b0 = v128.load(b), b1 = v128.load(b, 16)
-    let c0 = v128.load(c), c1 = v128.load(c, 16), d0 = v128.load(d), d1 = v128.load(d, 16)
-    let at = values + i * sizeof<T>(), w = p
-    for (let n: u32 = 0; n < count; n++) {
-      const v0 = load4<T>(at), v1 = load4<T>(at + 4 * sizeof<T>())
-      const wa = v128.load32_splat(w), wb = v128.load32_splat(w, CHUNK * 4)
-      const wc = v128.load32_splat(w, CHUNK * 8), wd = v128.load32_splat(w, CHUNK * 12)
-      a0 = madd(wa, v0, a0)
-      a1 = madd(wa, v1, a1)
-      b0 = madd(wb, v0, b0)
-      b1 = madd(wb, v1, b1)
-      c0 = madd(wc, v0, c0)
-      c1 = madd(wc, v1, c1)
-      d0 = madd(wd, v0, d0)
-      d1 = madd(wd, v1, d1)
-      at += headDim * sizeof<T>()
-      w += 4
+function mixPage2<T>(p: usize, values: usize, headDim: usize, count: u32, out: usize, stride: usize): void {
+  const row = headDim * sizeof<T>()
+  let n: u32 = 0, w = p, at = values
+  for (; n + 4 <= count; n += 4, w += 16, at += 4 * row) {
+    const a0 = v128.load32_splat(w), a1 = v128.load32_splat(w, 4), a2 = v128.load32_splat(w, 8), a3 = v128.load32_splat(w, 12)
+    const b0 = v128.load32_splat(w, CHUNK * 4), b1 = v128.load32_splat(w, CHUNK * 4 + 4)
+    const b2 = v128.load32_splat(w, CHUNK * 4 + 8), b3 = v128.load32_splat(w, CHUNK * 4 + 12)
+    let v = at, o = out
+    for (let i: usize = 0; i < headDim; i += 4, v += 4 * sizeof<T>(), o += 16) {
+      const v0 = load4<T>(v), v1 = load4<T>(v + row), v2 = load4<T>(v + 2 * row), v3 = load4<T>(v + 3 * row)
+      v128.store(o, madd(a3, v3, madd(a2, v2, madd(a1, v1, madd(a0, v0, v128.load(o))))))
+      v128.store(o + stride, madd(b3, v3, madd(b2, v2, madd(b1, v1, madd(b0, v0, v128.load(o + stride))))))
     }
-    v128.store(a, a0)
-    v128.store(a, a1, 16)
-    v128.store(b, b0)
-    v128.store(b, b1, 16)
-    v128.store(c, c0)
-    v128.store(c, c1, 16)
-    v128.store(d, d0)
-    v128.store(d, d1, 16)
+  }
+  for (; n < count; n++, w += 4, at += row) {
+    const a0 = v128.load32_splat(w), b0 = v128.load32_splat(w, CHUNK * 4)
+    for (let i: usize = 0; i < headDim; i += 4) {
+      const v0 = load4<T>(at + i * sizeof<T>()), o = out + (i << 2)
+      v128.store(o, madd(a0, v0, v128.load(o)))
+      v128.store(o + stride, madd(b0, v0, v128.load(o + stride)))
+    }
   }
 }
 
@@ -240,13 +245,18 @@ export function attendChunk<T>(
   const headBytes = <usize>h.headDim << 2
   const stride = partialFloats(h) << 2
   const queries = q + first * headBytes, outs = partials + first * stride
-  const fours = heads & ~3
+  const fours = heads & ~3, row = h.headDim * sizeof<T>()
   for (let at = from; at < to; ) {
     const count = min(PAGE - (at % PAGE), to - at)
     const keys = vectorAt<T>(h, table, at, kvHead, 0)
     const scores = scratch + ((at - from) << 2)
-    for (let i: u32 = 0; i < fours; i += 4) {
-      scorePage4<T>(queries + i * headBytes, keys, h.headDim, count, scores + i * CHUNK * 4)
+    for (let n: u32 = 0; n < count; n += 2) {
+      // An odd last position is computed twice.
+      const twin = min(n + 1, count - 1)
+      for (let i: u32 = 0; i < fours; i += 4) {
+        const s = scores + i * CHUNK * 4
+        scorePair4<T>(queries + i * headBytes, keys + n * row, keys + twin * row, h.headDim, s + (n << 2), s + (twin << 2))
+      }
     }
     for (let i = fours; i < heads; i++) {
       scorePage1<T>(queries + i * headBytes, keys, h.headDim, count, scores + i * CHUNK * 4)
@@ -264,10 +274,11 @@ export function attendChunk<T>(
     const values = vectorAt<T>(h, table, at, kvHead, 1)
     const p = scratch + ((at - from) << 2)
     if (sizeof<T>() == 1) scaleRows(scaleAt<T>(h, table, at, kvHead, 1), count, heads, p, 1)
-    for (let i: u32 = 0; i < fours; i += 4) {
-      mixPage4<T>(p + i * CHUNK * 4, values, h.headDim, count, outs + i * stride, stride)
+    const twos = heads & ~1
+    for (let i: u32 = 0; i < twos; i += 2) {
+      mixPage2<T>(p + i * CHUNK * 4, values, h.headDim, count, outs + i * stride, stride)
     }
-    for (let i = fours; i < heads; i++) mixPage1<T>(p + i * CHUNK * 4, values, h.headDim, count, outs + i * stride)
+    for (let i = twos; i < heads; i++) mixPage1<T>(p + i * CHUNK * 4, values, h.headDim, count, outs + i * stride)
     at += count
   }
 }

@@ -1,4 +1,4 @@
-/** Threads that meet after every phase: they spin a little, then sleep. One thread passes straight through. */
+/** Threads that meet after every phase: they spin for a while, then sleep. One thread passes straight through. */
 
 /** One per model, in shared memory, zero at the start. */
 @unmanaged
@@ -10,9 +10,10 @@ export class Barrier {
   sleepers: i32
   /** Sleeps after which a thread that does not come is given up. */
   patience: i32
+  /** Looks before a thread sleeps. Many where each thread has a core to itself. */
+  spins: i32
 }
 
-const SPINS: i32 = 60_000
 /** Sleeping is cut short now and then to see whether the barrier was broken. */
 const SLEEP_NS: i64 = 20_000_000
 
@@ -25,7 +26,8 @@ function changed(at: usize, from: i32, barrier: Barrier): bool {
 /** Waits until the i32 at `at` is no longer `from`. False when the barrier is broken. */
 export function awaitChange(at: usize, from: i32, barrier: Barrier, patient: bool): bool {
   const self = changetype<usize>(barrier)
-  for (let i = 0; i < SPINS; i++) {
+  const spins = barrier.spins
+  for (let i = 0; i < spins; i++) {
     if (changed(at, from, barrier)) break
   }
   let sleeps = 0

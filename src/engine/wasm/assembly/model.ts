@@ -241,12 +241,14 @@ function attend<T>(m: Model, j: Job, layer: Layer, h: Heads, thread: u32): bool 
     let task: u32 = 0, turn: u32 = 0
     for (let t: u32 = 0; t < j.tokens; t++) {
       const chunks = chunksOf(layer, load<u32>(j.positions + (t << 2)))
+      // A thread reads a chunk once, for all heads; what is left over is shared out four heads at a time.
+      const whole = chunks - chunks % m.threads
       for (let c: u32 = 0; c < chunks; c++, task++) {
-        // Four heads at a time are a task of their own, so that short contexts are shared out too.
+        const span = c < whole ? group : 4
         for (let kvHead: u32 = 0; kvHead < h.kvHeads; kvHead++) {
-          for (let head: u32 = 0; head < group; head += 4, turn++) {
+          for (let head: u32 = 0; head < group; head += span, turn++) {
             if (turn % m.threads != thread) continue
-            attendPart<T>(j, layer, h, t, c, kvHead, head, min(4, group - head), scratch, j.partials + task * all)
+            attendPart<T>(j, layer, h, t, c, kvHead, head, min(span, group - head), scratch, j.partials + task * all)
           }
         }
       }
@@ -323,7 +325,8 @@ function layerOf<T>(m: Model, j: Job, index: u32, thread: u32): bool {
 
 /** Layer `index` for all tokens of the job. False when a thread was lost. */
 export function runLayer(m: Model, j: Job, index: u32, thread: u32): bool {
-  return m.cacheBytes == 1 ? layerOf<i8>(m, j, index, thread) : layerOf<f32>(m, j, index, thread)
+  if (m.cacheBytes == 1) return layerOf<i8>(m, j, index, thread)
+  return m.cacheBytes == 2 ? layerOf<u16>(m, j, index, thread) : layerOf<f32>(m, j, index, thread)
 }
 
 /** After the last layer: the wanted tokens, normalized, become rows 0 .. of `normed`. */
@@ -399,5 +402,5 @@ export function serve(m: Model, j: Job, thread: u32): void {
 
 /** Bytes of one layer within a page, for a cache of this many bytes a value. */
 export function layerPageBytes(h: Heads, cacheBytes: u32): usize {
-  return 2 * (cacheBytes == 1 ? sideBytes<i8>(h) : sideBytes<f32>(h))
+  return 2 * (cacheBytes == 1 ? sideBytes<i8>(h) : cacheBytes == 2 ? sideBytes<u16>(h) : sideBytes<f32>(h))
 }
