@@ -179,12 +179,15 @@ class KeptModel implements ModelFiles {
     try {
       for (let index = first; index < end; index++) {
         let kept = await this.#chunk(entry, index)
-        while (!kept) {
+        if (!kept) {
           fetching ??= this.#fetch(entry, index, end)
-          const { done } = await fetching.next()
-          if (done) fetching = undefined
+          if ((await fetching.next()).done) {
+            fetching = this.#fetch(entry, index, end)
+            await fetching.next()
+          }
           kept = await this.#chunk(entry, index)
         }
+        if (!kept) throw new Error('the browser did not keep what was fetched')
         yield* kept.open()
       }
     } finally {
@@ -219,7 +222,7 @@ class KeptModel implements ModelFiles {
       }
     } catch (error) {
       // The network may break off: as long as each try brings something, the next goes on from there.
-      const brokeOff = error instanceof FacetError && error.code === 'io_failed' && error.field !== undefined
+      const brokeOff = error instanceof FacetError && error.code === 'io_failed' && error.field === entry.path
       if (!brokeOff || stored === 0) throw error
     }
   }

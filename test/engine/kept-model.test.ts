@@ -224,6 +224,18 @@ describe('a kept model', () => {
     expect(await isKept(net.files, store)).toBe(false)
   })
 
+  it('fails where the browser forgets at once what it is given', async () => {
+    const [net, store] = [server(), memoryStore()]
+    const forgetful: ChunkStore = {
+      ...store,
+      put: (name, bytes) => (name === chunksOfData[0] ? Promise.resolve() : store.put(name, bytes)),
+    }
+    await expect(load(net, forgetful)).rejects.toMatchObject({
+      code: 'io_failed',
+      message: expect.stringContaining('the browser did not keep what was fetched'),
+    })
+  })
+
   it('follows its source: what has changed is fetched, what is the same is not, what is gone is freed', async () => {
     const [net, store] = [server(), memoryStore()]
     await load(net, store)

@@ -67,6 +67,9 @@ const sizeBytes = (path: string): number =>
     ? readdirSync(path).reduce((sum, name) => sum + sizeBytes(join(path, name)), 0)
     : statSync(path).size
 
+/** Below gemfacet/edge. */
+const ENTRIES = ['browser', 'bun', 'deno', 'lambda', 'netlify', 'node', 'vercel', 'workers']
+
 describe('the installed package', () => {
   it('is light: a handful of packages, none of the heavy libraries', () => {
     const installed = readdirSync(join(folder, 'node_modules')).filter((name) => !name.startsWith('.'))
@@ -98,6 +101,18 @@ describe('the installed package', () => {
     expect(out).toBe('HELLO\n')
   })
 
+  it('has an entry for each runtime', () => {
+    const { out, err } = runScript(`
+      for (const entry of ${JSON.stringify(ENTRIES.filter((entry) => entry !== 'workers'))}) {
+        const { default: _, ...names } = await import('gemfacet/edge/' + entry)
+        if (Object.keys(names).length === 0) throw new Error(entry)
+      }
+      console.log('all')
+    `)
+    expect(err).toBe('')
+    expect(out).toBe('all\n')
+  })
+
   it('carries types that a strict project accepts', () => {
     writeFileSync(
       join(folder, 'typed.ts'),
@@ -106,7 +121,8 @@ describe('the installed package', () => {
        import { createEngine } from 'gemfacet/engine'
        const backend: Backend = createClient({ baseURL: 'http://localhost:8787/v1' })
        export const app = createEdge({ backends: [backend] })
-       export { createEngine, FacetError }`,
+       export { createEngine, FacetError }
+       ${ENTRIES.map((entry) => `export * as ${entry} from 'gemfacet/edge/${entry}'`).join('\n')}`,
     )
     const flags = [
       '--noEmit',
