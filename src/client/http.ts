@@ -39,7 +39,7 @@ export function createClient(options: ClientOptions): Client {
 /** The client of settings that are checked: for servers whose addresses follow rules of their own. */
 export function clientFrom(settings: Settings): Client {
   const { name, clock } = settings
-  const model: ModelSpec = { id: settings.model || 'default' }
+  const model: ModelSpec = { id: settings.model || 'default', ...settings.spec }
 
   const open = (own: CallOptions): Deadline =>
     new Deadline(withTimeouts(settings.timeouts, own.timeouts), own, clock, name)

@@ -1,6 +1,6 @@
 /** What `createClient` takes, checked once, and what must never be shown of it. */
 import { FacetError } from '../errors.ts'
-import type { Endpoint, Timeouts, TokenSource } from '../types.ts'
+import type { Endpoint, ModelSpec, Timeouts, TokenSource } from '../types.ts'
 import { type Clock, systemClock } from './deadline.ts'
 
 export interface ClientOptions extends Endpoint {
@@ -12,6 +12,8 @@ export interface ClientOptions extends Endpoint {
   readonly auth?: TokenSource
   /** Added to every request's body, for what only this server knows; it wins over the request's own fields. */
   readonly extraBody?: Readonly<Record<string, unknown>>
+  /** What is known of the model, for a router's policies: tier, price, contextTokens, features. */
+  readonly spec?: Partial<ModelSpec>
   /** Defaults: 120 s to the first content, 30 s between contents, 10 minutes in all. Infinity: no limit. */
   readonly timeouts?: Partial<Timeouts>
   /** What errors and `start` events call this server. Default: its host. */
@@ -25,6 +27,7 @@ export const TIMEOUTS: Timeouts = { firstTokenMs: 120_000, idleMs: 30_000, total
 export interface Settings {
   readonly name: string
   readonly model: string | undefined
+  readonly spec?: Partial<ModelSpec> | undefined
   readonly fetch: typeof globalThis.fetch
   readonly extraBody: Readonly<Record<string, unknown>>
   readonly timeouts: Timeouts
@@ -59,6 +62,7 @@ export function settingsFrom(options: ClientOptions): Settings {
   return {
     name: options.name ?? base.host,
     model,
+    spec: options.spec,
     fetch: detached(options.fetch),
     extraBody,
     timeouts: withTimeouts(TIMEOUTS, options.timeouts),

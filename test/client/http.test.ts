@@ -137,6 +137,12 @@ describe('an answer over HTTP', () => {
     })
   })
 
+  it('knows of its model what it was told', () => {
+    const spec = { tier: 2, price: { prompt: 1, completion: 2 }, contextTokens: 8192 }
+    const { client } = clientOf(stream(), { model: 'gemma-2b-it', spec })
+    expect(client.model).toEqual({ id: 'gemma-2b-it', ...spec })
+  })
+
   it('sends a raw prompt to /completions and reads its text', async () => {
     const chunk = { choices: [{ index: 0, text: 'abc', finish_reason: null }] }
     const { client, calls } = clientOf(
