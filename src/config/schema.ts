@@ -8,7 +8,7 @@ export class ConfigProblem extends Error {
   readonly path: Path
 
   constructor(path: Path, message: string) {
-    super(`${toField(path) || 'The configuration'} ${message}.`)
+    super(`${toField(path) || 'The configuration'} ${message}${message.endsWith('?') ? '' : '.'}`)
     this.path = path
   }
 }
@@ -61,13 +61,8 @@ const oneOf =
   (value, path) => {
     if (typeof value === 'string' && values.includes(value)) return
     const near = typeof value === 'string' ? nearest(value, values) : undefined
-    throw new ConfigProblem(
-      path,
-      `must be one of ${values.join(', ')}, but is ${shown(value)}${near ? `; did you mean ${near}?` : ''}`.replace(
-        /\?$/,
-        '',
-      ),
-    )
+    const hint = near ? `; did you mean ${near}?` : ''
+    throw new ConfigProblem(path, `must be one of ${values.join(', ')}, but is ${shown(value)}${hint}`)
   }
 
 const listOf =
@@ -99,7 +94,7 @@ const object =
     for (const name of Object.keys(value)) {
       if (Object.hasOwn(known, name)) continue
       const near = nearest(name, Object.keys(known))
-      const hint = near ? `did you mean ${near}` : `there are ${Object.keys(known).join(', ')}`
+      const hint = near ? `did you mean ${near}?` : `there are ${Object.keys(known).join(', ')}`
       throw new ConfigProblem([...path, name], ADVICE[name] ?? `is not known; ${hint}`)
     }
     for (const [name, check] of Object.entries(known)) {
@@ -223,7 +218,7 @@ export function checkConfig(value: unknown, deployed: readonly string[]): FacetC
 function known(name: string, path: Path, names: readonly string[]): void {
   if (names.includes(name)) return
   const near = nearest(name, names)
-  const hint = near ? `did you mean ${near}` : `there are ${names.join(', ')}`
+  const hint = near ? `did you mean ${near}?` : `there are ${names.join(', ')}`
   throw new ConfigProblem(path, `names ${JSON.stringify(name)}, which is no endpoint; ${hint}`)
 }
 

@@ -158,7 +158,7 @@ describe('a mistake in facet.config.ts', () => {
     expect(error.message).toContain(`facet.config.ts${place}: `)
     expect(error.message).toContain(words)
     expect(error.field).toBe(field)
-    expect(error.message).toMatch(/^[^\n]+\.$/)
+    expect(error.message).toMatch(/^[^\n]+[.?]$/)
     expect(error.message).not.toContain('sk-secret')
   })
 

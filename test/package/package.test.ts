@@ -119,9 +119,17 @@ describe('the installed package', () => {
       `import { createClient, FacetError, type Backend } from 'gemfacet'
        import { createEdge } from 'gemfacet/edge'
        import { createEngine } from 'gemfacet/engine'
+       import { defineConfig } from 'gemfacet/config'
+       import { gateway } from 'gemfacet/gateway'
+       import { googleTokens } from 'gemfacet/google'
+       import OpenAI from 'gemfacet/openai'
+       import { vllm } from 'gemfacet/servers'
+       import { createVertex } from 'gemfacet/vertex'
        const backend: Backend = createClient({ baseURL: 'http://localhost:8787/v1' })
        export const app = createEdge({ backends: [backend] })
-       export { createEngine, FacetError }
+       export const config = defineConfig({ endpoints: { a: { type: 'http', baseURL: 'http://localhost/v1' } } })
+       export const mounted = [gateway(backend), new OpenAI({ backend })]
+       export { createEngine, createVertex, FacetError, googleTokens, vllm }
        ${ENTRIES.map((entry) => `export * as ${entry} from 'gemfacet/edge/${entry}'`).join('\n')}`,
     )
     const flags = [
@@ -155,6 +163,19 @@ describe('the installed package', () => {
     } finally {
       server.kill()
     }
+  })
+
+  it('computes in the same process, as gemfacet/local', () => {
+    const { out, err } = runScript(`
+      import { collect } from 'gemfacet'
+      import { loadEngine } from 'gemfacet/local'
+      const engine = await loadEngine('node_modules/gemfacet/models/facet-tldr-24m')
+      const request = { messages: [{ role: 'user', content: 'How do I find files by name?' }], temperature: 0 }
+      console.log((await collect(engine.chat(request))).text)
+      await engine.close()
+    `)
+    expect(err).toBe('')
+    expect(out).toBe("`find . -name '*.txt'`\n")
   })
 
   it('says what to install when an optional engine is missing', () => {
