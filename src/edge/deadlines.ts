@@ -17,23 +17,23 @@ export function withDeadlines(timeouts: Timeouts): Layer {
       async *chat(request, options = {}) {
         const over = new AbortController()
         let ended = false
-        const expired = Promise.withResolvers<never>()
-        expired.promise.catch(() => {}) // thrown where it is waited for
+        /** Ends the waiting for an event, should the backend not heed its signal. */
+        let fail = (_error: FacetError): void => {}
         const limits = watch(
           { ...options, timeouts: { ...timeouts, ...options.timeouts } },
           (error) => {
-            expired.reject(error)
             over.abort(error)
+            fail(error)
           },
           next.name,
         )
         const events = next.chat(request, { ...options, signal: over.signal })[Symbol.asyncIterator]()
         try {
           for (;;) {
-            const { done, value }: IteratorResult<ChatEvent> = await Promise.race([
-              events.next(),
-              expired.promise,
-            ])
+            const { done, value } = await new Promise<IteratorResult<ChatEvent>>((resolve, reject) => {
+              fail = reject
+              events.next().then(resolve, reject)
+            })
             if (done) {
               ended = true
               return

@@ -67,6 +67,8 @@ function toLimits(text: string, where: string, field: string): RateLimits {
 
 /** Lets in who shows a key that is good, and notes its name. */
 export function requireKey(source: KeySource): MiddlewareHandler<EdgeEnv> {
+  /** Hashes of good keys that have been shown: WebCrypto's way through another thread is long for a request. */
+  const hashes = new Map<string, string>()
   return async (c, next) => {
     const exchange = c.get('exchange')
     const refuse = (sentence: string): FacetError => {
@@ -78,8 +80,13 @@ export function requireKey(source: KeySource): MiddlewareHandler<EdgeEnv> {
       throw refuse('This server needs an API key; send it as Authorization: Bearer KEY.')
     }
     const keys = typeof source === 'function' ? await source() : source
-    const key = findKey(keys, await sha256Of(presented))
-    if (!key) throw refuse('The API key is not known here, or no longer; ask for a new one.')
+    const hash = hashes.get(presented) ?? (await sha256Of(presented))
+    const key = findKey(keys, hash)
+    if (!key) {
+      hashes.delete(presented)
+      throw refuse('The API key is not known here, or no longer; ask for a new one.')
+    }
+    hashes.set(presented, hash)
     exchange.key = key.name
     exchange.limits = key
     await next()

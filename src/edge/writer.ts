@@ -62,9 +62,9 @@ export function toWireUsage(usages: readonly Usage[], n: number): WireUsage {
 }
 
 export function toHead(prefix: string, model: string, spec: ModelSpec): Head {
-  const random = crypto.getRandomValues(new Uint8Array(12))
   return {
-    id: `${prefix}-${[...random].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`,
+    // Of a UUID, which runtimes make from random bytes they have in stock.
+    id: `${prefix}-${crypto.randomUUID().replaceAll('-', '').slice(-24)}`,
     created: Math.floor(Date.now() / 1000),
     model,
     fingerprint: toFingerprint(spec),
