@@ -1,6 +1,6 @@
 /** `gemfacet/gateway`: a Hono middleware that mounts any Backend as an OpenAI endpoint, in workerd too. */
 import type { MiddlewareHandler } from 'hono'
-import { createEdge, type EdgeOptions } from '../edge/app.ts'
+import { createApi, type EdgeOptions } from '../edge/api.ts'
 import { FacetError } from '../errors.ts'
 import { override } from '../guard/layer.ts'
 import type { Router } from '../route/router.ts'
@@ -31,13 +31,13 @@ export function gateway(
       },
     )
   }
-  const edge = createEdge({ ...options, backends: toServed(backends), page: false })
+  const api = createApi({ ...options, backends: toServed(backends) })
   return async (c, next) => {
     const url = new URL(c.req.url)
     if (!url.pathname.startsWith(`${basePath}/`)) return next()
-    if (basePath === '/v1') return edge.fetch(c.req.raw, c.env)
+    if (basePath === '/v1') return api.fetch(c.req.raw, c.env)
     url.pathname = `/v1${url.pathname.slice(basePath.length)}`
-    return edge.fetch(new Request(url, c.req.raw), c.env)
+    return api.fetch(new Request(url, c.req.raw), c.env)
   }
 }
 
