@@ -3,6 +3,7 @@ import type { BrowserWorkerStart } from './browser.ts'
 import { loadBrowserModel } from './browser-model.ts'
 import { serveEngine } from './remote-worker.ts'
 import { spawnWebThread } from './wasm/threads-web.ts'
+import { tuningsInCache } from './webgpu/tuning.ts'
 
 addEventListener(
   'message',
@@ -11,7 +12,7 @@ addEventListener(
     const spawn = typeof Worker === 'function' ? spawnWebThread : undefined
     void serveEngine(data, (load, onProgress) =>
       loadBrowserModel(data.location, { keep: data.keep, onProgress }, (files, told) =>
-        load({ files, onProgress: told, ...(spawn && { spawn }) }),
+        load({ files, onProgress: told, tunings: tuningsInCache(), ...(spawn && { spawn }) }),
       ),
     )
   },

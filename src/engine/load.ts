@@ -7,6 +7,7 @@ import { type LoadProgress, type OpenedModel, openWithoutData } from './model-fi
 import type { ModelFiles } from './model-files.ts'
 import type { Replacement } from './recovery.ts'
 import type { ThreadSpawner } from './wasm/threads.ts'
+import type { TuningStore } from './webgpu/tuning.ts'
 
 export type GraphKind = 'wasm' | 'webgpu' | 'ort' | 'ort-webgpu' | 'reference'
 
@@ -50,6 +51,8 @@ export interface LoadPlace {
   readonly files: ModelFiles
   /** Starts a thread beside this one, for `wasm`. Left out: everything is computed on this thread. */
   readonly spawn?: ThreadSpawner
+  /** Where `webgpu` remembers how fast its kernels are on an adapter. Left out: nothing is measured. */
+  readonly tunings?: TuningStore
   /** The `relaxed` build of the kernels, for `wasm` on runtimes that compile nothing themselves, as workerd. */
   readonly kernels?: WebAssembly.Module
   /** Extends the life of the request that calls, where what an ended request left behind is cancelled. */

@@ -22,6 +22,8 @@ export interface LoadProgress {
   readonly stage?: 'download'
   readonly loadedBytes: number
   readonly totalBytes: number
+  /** Compiled for the GPU, of as many as are known so far; left out while, or where, there are none. */
+  readonly kernels?: { readonly compiled: number; readonly total: number }
 }
 
 export interface OpenOptions {
@@ -87,11 +89,17 @@ export async function openWithoutData(files: ModelFiles, options: OpenOptions = 
   const entries = servedEntries(manifest, files)
   const totalBytes = entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   let loadedBytes = 0
+  let kernels: LoadProgress['kernels']
+  const tell = (): void => options.onProgress?.({ loadedBytes, totalBytes, ...(kernels && { kernels }) })
   const reading: ReadOptions = {
     verify: options.verify ?? true,
     onBytes: (count) => {
       loadedBytes += count
-      options.onProgress?.({ loadedBytes, totalBytes })
+      tell()
+    },
+    onCompiled: (compiled, total) => {
+      kernels = { compiled, total }
+      tell()
     },
   }
   const bytesOf = async (path: string): Promise<Uint8Array<ArrayBuffer> | undefined> => {

@@ -89,6 +89,8 @@ export interface ReadOptions {
   readonly verify: boolean
   /** Told of every piece that arrives. */
   readonly onBytes?: (count: number) => void
+  /** Told of every kernel that is compiled for a GPU: how many, of how many that are known so far. */
+  readonly onCompiled?: (compiled: number, total: number) => void
   /** Which chunks to read, the last one exclusive. Default: all. */
   readonly chunks?: { readonly first: number; readonly end: number }
 }

@@ -1,5 +1,7 @@
 /** `gemfacet/engine/node`: the engine in a worker thread, so that the caller's event loop stays free. */
-import { type FileHandle, open, stat } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { type FileHandle, mkdir, open, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { type Transferable, Worker } from 'node:worker_threads'
 import { FacetError } from '../errors.ts'
@@ -7,6 +9,7 @@ import type { Engine } from './backend.ts'
 import type { LoadOptions } from './engine.ts'
 import type { ByteRange, ModelFiles } from './model-files.ts'
 import { loadRemotely, type StartedWorker, type WorkerStart } from './remote.ts'
+import type { TuningStore } from './webgpu/tuning.ts'
 
 export type { Engine } from './backend.ts'
 export type { GraphKind, LoadOptions } from './engine.ts'
@@ -52,6 +55,29 @@ export function filesFromDirectory(directory: string): ModelFiles {
       const file = join(directory, path)
       if (!(await statFile(file))?.isFile()) return undefined
       return fileStream(await open(file), range)
+    },
+  }
+}
+
+/**
+ * Remembers tunings of graphics adapters in files. Fails never: a directory that cannot be written remembers nothing.
+ *
+ * @param directory default: gemfacet in XDG_CACHE_HOME, or in .cache of the home directory
+ */
+export function tuningsInDirectory(
+  directory: string = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'gemfacet'),
+): TuningStore {
+  const fileOf = (key: string): string =>
+    join(directory, `tuning-${createHash('sha256').update(key).digest('hex').slice(0, 16)}.json`)
+  return {
+    read: (key) => readFile(fileOf(key), 'utf8').catch(() => undefined),
+    write: async (key, tuning) => {
+      const file = fileOf(key)
+      const beside = `${file}.${process.pid}`
+      await mkdir(directory, { recursive: true })
+        .then(() => writeFile(beside, tuning))
+        .then(() => rename(beside, file))
+        .catch(() => {})
     },
   }
 }

@@ -37,7 +37,7 @@ export function listChunks(layout: ChoiceLayout): Kernel {
       let follows = key < last.x || (key == last.x && id > last.y);
       if (follows && key > mine.x) { mine = vec2u(key, id); }
     }
-    last = leaderOf(mine, lane);
+    last = leaderOf(vec4u(mine, 0u, 0u), lane).xy;
     if (lane == 0u) { likeliest[(row * ${chunks}u + workgroup.x) * ${MOST_ALTERNATIVES}u + n] = last; }
   }`,
   })
@@ -64,7 +64,7 @@ export function mergeLists(layout: ChoiceLayout): Kernel {
   for (var n = 0u; n < alternativesOf(row); n++) {
     var mine = vec2u();
     if (lane < ${chunks}u && next < ${MOST_ALTERNATIVES}u) { mine = likeliest[(row * ${chunks}u + lane) * ${MOST_ALTERNATIVES}u + next]; }
-    let best = leaderOf(mine, lane);
+    let best = leaderOf(vec4u(mine, 0u, 0u), lane);
     if (best.y / ${chunk}u == lane) { next++; }
     if (lane == 0u) {
       results[first + 2u * n] = best.y;

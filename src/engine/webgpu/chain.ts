@@ -10,18 +10,7 @@ import type { Finish, ProductShape } from './product.ts'
 import type { Dispatch, Groups, PassSize } from './program.ts'
 import { rotate } from './rotation.ts'
 import { addNormalized, embed, normalize } from './rows.ts'
-
-/** What products of few tokens are cut into; found by measurement. */
-export interface Tuning {
-  /** Most lanes along a row. */
-  readonly lanes: number
-  /** Rows of a workgroup, for each number of tokens that are computed at once. */
-  readonly rows: Readonly<Record<number, number>>
-  /** Most tokens of a lane, when more are computed at once. */
-  readonly laneTokens: number
-  /** Whether products of many tokens read ahead. */
-  readonly ahead: boolean
-}
+import type { Tuning } from './tuning.ts'
 
 export interface Subgroups {
   readonly smallest: number
@@ -83,6 +72,12 @@ export class Chain {
       all.push(...this.#attention(index), ...this.#mlp(index))
     }
     return all
+  }
+
+  /** What most of a pass's time goes to: the products of the first layers' MLPs. */
+  probe(layers: number): Dispatch[] {
+    const count = Math.min(layers, this.#parts.config.layers.length)
+    return Array.from({ length: count }, (_, index) => this.#mlp(index)).flat()
   }
 
   /** From the residual of the wanted rows to their logits. */

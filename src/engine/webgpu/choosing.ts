@@ -12,10 +12,12 @@ import {
   TOP_K,
   TOP_P,
 } from './choices.ts'
+import { narrow, weigh } from './cuts.ts'
 import { LOGIT_ROWS } from './job.ts'
 import type { Kernel } from './kernel.ts'
+import { pick } from './pick.ts'
 import type { Dispatch, Groups, PassSize } from './program.ts'
-import { adjustLogits, narrow, PASSES, pick, ROW_WORDS, weigh } from './sampling.ts'
+import { adjustLogits, PASSES, ROW_WORDS } from './sampling.ts'
 
 type SamplingBuffer = 'choices' | 'keys' | 'likeliest' | 'results' | keyof typeof ROW_WORDS
 

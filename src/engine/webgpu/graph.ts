@@ -6,15 +6,17 @@ import type { Graph, KvCache, Outcome, SampledSlice, Slice } from '../graph.ts'
 import type { OpenedModel } from '../model-file.ts'
 import { PAGE, PagePool } from '../page-pool.ts'
 import { PagedKvCache } from '../paged-cache.ts'
-import type { Subgroups, Tuning } from './chain.ts'
+import type { ChainParts, Subgroups } from './chain.ts'
 import { allocating, type Gpu, type GpuOptions, openGpu } from './device.ts'
 import { LOGIT_ROWS } from './job.ts'
 import { allocate, free, type GpuMemory, loadWeights, writeAngles } from './memory.ts'
 import { planGpu } from './plan.ts'
 import { type KernelTimes, profile } from './profile.ts'
 import type { OnCompiled } from './program.ts'
-import { compilePrograms, type RunnerParts } from './runner.ts'
+import { compilePrograms, type RunnerParts, widthsFor } from './runner.ts'
 import { Stepper } from './stepper.ts'
+import { TUNING, type Tuning, type TuningStore, tuned } from './tuning.ts'
+import { measuringOn, tuningKey } from './warm-up.ts'
 
 export interface WebGpuOptions extends GpuOptions {
   readonly model: Pick<OpenedModel, 'files' | 'manifest' | 'config' | 'graph' | 'reading'>
@@ -24,12 +26,15 @@ export interface WebGpuOptions extends GpuOptions {
   readonly contextTokens: number
   /** Most bytes a kernel sees in one buffer; weights are split below it. Default: the device's limit. */
   readonly bindingBytes?: number
+  /** What products are cut into. Default: what `tunings` remembers or finds, or what is good elsewhere. */
   readonly tuning?: Partial<Tuning>
+  /** Where tunings are remembered; adapters made of software are not tuned. */
+  readonly tunings?: TuningStore
+  /** Milliseconds, for tuning. */
+  readonly now?: () => number
   /** Told of every kernel that is compiled. */
   readonly onCompiled?: OnCompiled
 }
-
-const TUNING: Tuning = { lanes: 128, rows: { 1: 4, 2: 4, 4: 8, 8: 8, 16: 8 }, laneTokens: 8, ahead: true }
 
 /**
  * Finds the GPU, plans its memory, allocates it once, compiles the kernels and streams the weights into it.
@@ -49,9 +54,10 @@ export async function createWebGpuGraph(options: WebGpuOptions): Promise<WebGpuG
     const bindingBytes = Math.min(allowed, options.bindingBytes ?? allowed)
     const plan = planGpu(config, model.manifest, { sequences, contextTokens, bindingBytes })
     memory = await allocating(gpu, plan.figures, () => allocate(gpu, config, plan))
-    const tuning = { ...TUNING, ...options.tuning }
-    const parts = { config, plan, memory, subgroups: subgroupsOf(gpu), tuning }
-    const compiling = compilePrograms(gpu, parts, sequences, options.onCompiled)
+    const untuned = { config, plan, memory, subgroups: subgroupsOf(gpu) }
+    const parts = { ...untuned, tuning: await tuningFor(gpu, untuned, options) }
+    const { onCompiled = model.reading.onCompiled } = options
+    const compiling = compilePrograms(gpu, parts, sequences, onCompiled)
     let failure: unknown
     compiling.catch((error: unknown) => {
       failure = error
@@ -69,6 +75,16 @@ export async function createWebGpuGraph(options: WebGpuOptions): Promise<WebGpuG
     gpu.release()
     throw error
   }
+}
+
+async function tuningFor(
+  gpu: Gpu,
+  parts: Omit<ChainParts, 'tuning'>,
+  { tuning, tunings, sequences, now = () => performance.now() }: WebGpuOptions,
+): Promise<Tuning> {
+  if (tuning || !tunings || gpu.device.adapterInfo.isFallbackAdapter) return { ...TUNING, ...tuning }
+  const widths = widthsFor(TUNING, sequences)
+  return tuned(tunings, tuningKey(gpu, parts), widths, measuringOn(gpu, parts, now))
 }
 
 function subgroupsOf({ device, subgroups }: Gpu): Subgroups | undefined {

@@ -3,10 +3,12 @@ import type { Graph } from '../graph.ts'
 import type { OpenedModel } from '../model-file.ts'
 import { type Replacement, recovering } from '../recovery.ts'
 import { createWebGpuGraph } from './graph.ts'
+import type { TuningStore } from './tuning.ts'
 
 export interface GpuOpenOptions {
   readonly slots: number
   readonly contextTokens?: number
+  readonly tunings?: TuningStore
   readonly onReplaced?: (replacement: Replacement) => void
 }
 
@@ -16,11 +18,11 @@ export interface GpuOpenOptions {
  */
 export async function openGpuGraph(
   model: OpenedModel,
-  { slots, contextTokens = model.config.contextTokens, onReplaced }: GpuOpenOptions,
+  { slots, contextTokens = model.config.contextTokens, tunings, onReplaced }: GpuOpenOptions,
   openFallback: (model: OpenedModel) => Promise<Graph>,
 ): Promise<Graph> {
   const open = (from: OpenedModel): Promise<Graph> =>
-    createWebGpuGraph({ model: from, sequences: slots, contextTokens })
+    createWebGpuGraph({ model: from, sequences: slots, contextTokens, ...(tunings && { tunings }) })
   // The weights are read again then, and nobody waits to hear how far that is.
   const silent: OpenedModel = { ...model, reading: { verify: model.reading.verify } }
   return recovering(await open(model), {

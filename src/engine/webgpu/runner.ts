@@ -8,6 +8,7 @@ import { LOGIT_ROWS } from './job.ts'
 import type { GpuMemory } from './memory.ts'
 import type { GpuPlan } from './plan.ts'
 import { Compiler, type OnCompiled, type PassSize, type Program } from './program.ts'
+import type { Tuning } from './tuning.ts'
 
 /** Layers and head for each width. */
 export interface Programs {
@@ -18,6 +19,11 @@ export interface Programs {
 }
 
 /** Only widths that so many sequences need. */
+export function widthsFor({ rows }: Tuning, sequences: number): number[] {
+  const widths = Object.keys(rows).map(Number)
+  return widths.filter((_, i) => i === 0 || widths[i - 1]! < sequences)
+}
+
 export async function compilePrograms(
   gpu: Gpu,
   parts: ChainParts,
@@ -26,9 +32,7 @@ export async function compilePrograms(
 ): Promise<Programs> {
   const { plan, memory, tuning } = parts
   const compiler = new Compiler(gpu, onCompiled)
-  const widths = Object.keys(tuning.rows).map(Number)
-  const needed = widths.filter((_, i) => i === 0 || widths[i - 1]! < sequences)
-  const few = needed.map(async (width) => {
+  const few = widthsFor(tuning, sequences).map(async (width) => {
     const chain = new Chain(parts, width)
     const [layers, head] = await Promise.all([
       compiler.program(chain.layers()),

@@ -168,7 +168,7 @@ describe('choosing on the GPU', () => {
           })),
         ),
       ),
-      { numRuns: 12 },
+      { numRuns: 6 },
     )
   })
 
@@ -219,7 +219,7 @@ describe('choosing on the GPU', () => {
         }))
         await agree([...rows, { logits: peaked(seed), choice: choiceOf({}) }])
       }),
-      { numRuns: 6 },
+      { numRuns: 4 },
     )
   })
 

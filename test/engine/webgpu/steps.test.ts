@@ -3,6 +3,7 @@ import type { Choice } from '../../../src/engine/choice.ts'
 import { choose } from '../../../src/engine/choose.ts'
 import type { KvCache, Outcome, SampledSlice } from '../../../src/engine/graph.ts'
 import { createSampler, type Sampler } from '../../../src/engine/sampler.ts'
+import { type Gpu, openGpu } from '../../../src/engine/webgpu/device.ts'
 import { createWebGpuGraph, type WebGpuGraph } from '../../../src/engine/webgpu/graph.ts'
 import type { Sampling } from '../../../src/types.ts'
 import { quantizedFixture } from '../wasm/models.ts'
@@ -11,18 +12,35 @@ import { quantizedFixture } from '../wasm/models.ts'
 const SLOW = { timeout: 300_000 }
 const CONTEXT = 64
 
+let gpu: Gpu
 let graph: WebGpuGraph
+let submissions = 0
 const compiled: [number, number][] = []
 beforeAll(async () => {
+  gpu = await openGpu()
   graph = await createWebGpuGraph({
     model: await quantizedFixture('gemma-mqa'),
     sequences: 4,
     contextTokens: CONTEXT,
     tuning: { lanes: 32, rows: { 4: 2 }, laneTokens: 4, ahead: false },
     onCompiled: (done, total) => compiled.push([done, total]),
+    device: counted(gpu.device),
   })
 }, SLOW.timeout)
-afterAll(() => graph.dispose())
+afterAll(async () => {
+  await graph.dispose()
+  gpu.release()
+})
+
+/** A device that counts what is submitted to it. */
+function counted(device: GPUDevice): GPUDevice {
+  const submit = device.queue.submit.bind(device.queue)
+  device.queue.submit = (commands) => {
+    submissions++
+    return submit(commands)
+  }
+  return device
+}
 
 /** One answer in the making. */
 interface Answer {
@@ -97,6 +115,18 @@ describe('a graph that chooses tokens itself', () => {
       for (let i = 0; i < 6; i++) await step(answers, where)
       return answers
     })
+  })
+
+  it('submits once a step, and is one step ahead where choices do not depend on tokens', SLOW, async () => {
+    const counts = []
+    for (const sampling of [{ temperature: 0 }, { temperature: 0, presencePenalty: 1 }]) {
+      const answer = answerTo([2, 5, 9], sampling)
+      const before = submissions
+      for (let i = 0; i < 4; i++) await step([answer], 'gpu')
+      counts.push(submissions - before)
+      answer.cache.dispose()
+    }
+    expect(counts).toEqual([5, 4])
   })
 
   it('forgets what it computed ahead when a sequence ends, joins, or goes on another way', SLOW, async () => {
