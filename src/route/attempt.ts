@@ -7,7 +7,7 @@ import { blames } from './health.ts'
 import type { CommitRule, Held } from './options.ts'
 import type { Entry, Step } from './plan.ts'
 
-const NOTHING: Usage = { promptTokens: 0, completionTokens: 0 }
+export const NOTHING: Usage = { promptTokens: 0, completionTokens: 0 }
 
 export interface AttemptContext {
   readonly request: ChatRequest

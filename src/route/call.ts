@@ -3,10 +3,18 @@ import { plus } from '../client/answer.ts'
 import { Deadline } from '../client/deadline.ts'
 import { TIMEOUTS, withTimeouts } from '../client/options.ts'
 import { changed, FacetError } from '../errors.ts'
-import type { Attempt, Backend, ChatEvent, ChatRequest, Timeouts, Usage } from '../types.ts'
-import { RunningAttempt } from './attempt.ts'
+import type { Attempt, Backend, ChatEvent, ChatRequest, Timeouts } from '../types.ts'
+import { NOTHING, RunningAttempt } from './attempt.ts'
 import type { BackendHealth } from './health.ts'
-import type { Call, CommitRule, Held, RouterCallOptions, Settings, Telemetry } from './options.ts'
+import type {
+  Call,
+  CommitRule,
+  Held,
+  Reservation,
+  RouterCallOptions,
+  Settings,
+  Telemetry,
+} from './options.ts'
 import { type Entry, Plan, type Step } from './plan.ts'
 
 /** What the calls of one router share. */
@@ -44,7 +52,7 @@ export class RouterCall implements Call {
   readonly #errors: FacetError[] = []
   readonly #settling: Promise<void>[] = []
   #mayHedge = true
-  #usage: Usage = { promptTokens: 0, completionTokens: 0 }
+  #usage = NOTHING
 
   constructor(shared: Shared, request: ChatRequest, own: RouterCallOptions) {
     const { settings } = shared
@@ -137,7 +145,7 @@ export class RouterCall implements Call {
     const { clock, budget } = this.#settings
     if (waitMs > 0) await this.#pause(waitMs)
     // Without a pause there is no moment in which another call could probe the same circuit.
-    const settle = budget && (await this.#deadline.wait(budget.reserve(entry.backend, this.request)))
+    const settle = budget && (await this.#reserved(budget.reserve(entry.backend, this.request)))
     if (settle instanceof FacetError) {
       this.#failed(entry, changed(settle, { backend: entry.backend.name }))
       return
@@ -165,6 +173,17 @@ export class RouterCall implements Call {
     this.#running.set(attempt, settled)
   }
 
+  /** Waits for the budget; what it reserves after the call has ended is given back. */
+  async #reserved(reserving: Promise<Reservation>): Promise<Reservation> {
+    try {
+      return await this.#deadline.wait(reserving)
+    } catch (error) {
+      // The error of a reservation that failed is the one thrown here.
+      reserving.then((late) => (late instanceof FacetError ? undefined : late(NOTHING))).catch(() => {})
+      throw error
+    }
+  }
+
   async #pause(waitMs: number): Promise<void> {
     const { clock } = this.#settings
     if (clock.ticks() + waitMs > this.#endsAtMs) throw this.#failure()
@@ -179,7 +198,16 @@ export class RouterCall implements Call {
     // At the finish there is nothing more to wait for.
     if (rule === 'finish') return 'hold'
     const { others } = this.#plan
-    return others.length > 0 ? rule({ ...held, others }) : 'commit'
+    if (others.length === 0) return 'commit'
+    try {
+      return rule({ ...held, others })
+    } catch (cause) {
+      // No fault of the backend, and no other one would change it.
+      throw new FacetError('invalid_request', 'The commit rule, or its guard, threw an error.', {
+        field: 'commit',
+        cause,
+      })
+    }
   }
 
   #failed(entry: Entry, error: FacetError): void {

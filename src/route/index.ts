@@ -8,6 +8,7 @@ export type {
   CommitRule,
   HedgeOptions,
   Held,
+  Reservation,
   RouterCallOptions,
   RouterOptions,
   Telemetry,

@@ -23,9 +23,11 @@ export type CommitRule = (held: Held) => 'hold' | 'commit' | 'reject'
 
 /** Says no to an attempt before it is made, and hears what each one cost. */
 export interface Budget {
-  /** The refusal, or what must be called once with the tokens spent. */
-  reserve(backend: Backend, request: ChatRequest): Promise<FacetError | ((usage: Usage) => Promise<void>)>
+  reserve(backend: Backend, request: ChatRequest): Promise<Reservation>
 }
+
+/** The refusal, or what must be called once with the tokens spent. */
+export type Reservation = FacetError | ((usage: Usage) => Promise<void>)
 
 /** Callbacks around one call, its object the same in each: a bridge to a tracer keys its spans by it. */
 export interface Telemetry {

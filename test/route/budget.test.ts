@@ -90,6 +90,26 @@ describe('a budget', () => {
     expect(await say(stage({ tokens: 16, store, name: 'other team' }).gemma)).toBe('cloud')
   })
 
+  it('gets back what is reserved for a call that has ended meanwhile', async () => {
+    const control = new AbortController()
+    const sums: number[] = []
+    let tokens = 0
+    const store: BudgetStore = {
+      async add(_, amount) {
+        control.abort()
+        await Promise.resolve()
+        tokens += amount.tokens
+        sums.push(tokens)
+        return { tokens, money: 0 }
+      },
+    }
+    const { gemma, cloud } = stage({ tokens: 100, store })
+    const asked = collect(gemma.chat(QUESTION, { signal: control.signal }))
+    await expect(asked).rejects.toMatchObject({ code: 'aborted' })
+    await expect.poll(() => sums).toEqual([10, 0])
+    expect(cloud.calls).toEqual([])
+  })
+
   it('names the option that is wrong', () => {
     expect(() => budget({ windowMs: 0 })).toThrow('windowMs must be a number greater than 0, but is 0.')
     expect(() => budget({ windowMs: 1, money: Number.NaN })).toThrow('money must be a number greater than 0')

@@ -62,6 +62,17 @@ describe('edge first', () => {
     ])
   })
 
+  it('ends the call where the guard throws, and does not blame the backend', async () => {
+    const guard = (): boolean => {
+      throw new RangeError('broken guard')
+    }
+    await expect(ask(tokens(3), { guard })).rejects.toMatchObject({
+      code: 'invalid_request',
+      field: 'commit',
+      cause: expect.any(RangeError),
+    })
+  })
+
   it('escalates answers that grow too long, and asks the large model at once about long prompts', async () => {
     expect((await ask(tokens(6), { maxAnswerTokens: 5 })).attempts).toEqual(ESCALATED)
     expect((await ask(tokens(5), { maxAnswerTokens: 5 })).attempts).toEqual(STAYED)
