@@ -5,7 +5,7 @@ import { readAnswer, Tally } from './answer.ts'
 import { Deadline } from './deadline.ts'
 import { type ClientOptions, type Settings, settingsFrom, withTimeouts } from './options.ts'
 import { carriesError, refusalFrom, retryAfterFrom, toError } from './response-error.ts'
-import { modelsFrom } from './wire.ts'
+import { embeddingsFrom, modelsFrom } from './wire.ts'
 import { toWire } from './wire-request.ts'
 
 export interface ClientCallOptions extends CallOptions {
@@ -16,12 +16,16 @@ export interface ClientCallOptions extends CallOptions {
 /** A Backend behind an address. */
 export interface Client extends Backend {
   chat(request: ChatRequest, options?: ClientCallOptions): AsyncIterable<ChatEvent>
+  /** Left to the server, which may have no embeddings. */
+  embed(texts: readonly string[], options?: CallOptions): Promise<Float32Array[]>
   /** What the server offers, with whatever it says about each model. */
   models(options?: CallOptions): Promise<ModelSpec[]>
 }
 
 /** Error bodies are a few hundred bytes, lists of models some kilobytes. */
 const MAX_BODY_BYTES = 1024 * 1024
+/** Of one text: some thousand numbers of about twenty digits, and what stands around them. */
+const MAX_EMBEDDING_BYTES = 256 * 1024
 
 /**
  * A client for one server.
@@ -104,6 +108,23 @@ export function clientFrom(settings: Settings): Client {
     }
   }
 
+  async function embed(texts: readonly string[], own: CallOptions = {}): Promise<Float32Array[]> {
+    if (texts.length === 0) return []
+    const deadline = open(own)
+    try {
+      deadline.start('totalMs')
+      deadline.start('firstTokenMs')
+      const body = { ...(settings.model !== undefined && { model: settings.model }), input: texts }
+      const response = await send('/embeddings', { ...body, encoding_format: 'float' }, deadline)
+      const text = await readText(response, deadline, MAX_EMBEDDING_BYTES * texts.length)
+      return embeddingsFrom(parseOr(text, undefined), texts.length)
+    } catch (error) {
+      throw finished(error, own.signal)
+    } finally {
+      deadline.dispose()
+    }
+  }
+
   async function models(own: CallOptions = {}): Promise<ModelSpec[]> {
     const deadline = open(own)
     try {
@@ -130,7 +151,7 @@ export function clientFrom(settings: Settings): Client {
     return changed(error, { ...options, backend: name, cause }, settings.hide(error.message))
   }
 
-  return { name, model, chat, models }
+  return { name, model, chat, embed, models }
 }
 
 /** The body, when it is a stream of events. */
@@ -154,7 +175,11 @@ async function streamOf(
   throw new FacetError('bad_response', message)
 }
 
-async function readText(response: Response, deadline: Deadline): Promise<string> {
+async function readText(
+  response: Response,
+  deadline: Deadline,
+  maxBytes: number = MAX_BODY_BYTES,
+): Promise<string> {
   const reader = response.body?.getReader()
   const decoder = new TextDecoder()
   let text = ''
@@ -164,8 +189,8 @@ async function readText(response: Response, deadline: Deadline): Promise<string>
       const read = await (reader && deadline.wait(reader.read()))
       if (!read || read.done) return text + decoder.decode()
       sizeBytes += read.value.length
-      if (sizeBytes > MAX_BODY_BYTES) {
-        throw new FacetError('bad_response', `The server sent more than ${MAX_BODY_BYTES} bytes of JSON.`)
+      if (sizeBytes > maxBytes) {
+        throw new FacetError('bad_response', `The server sent more than ${maxBytes} bytes of JSON.`)
       }
       text += decoder.decode(read.value, { stream: true })
     }

@@ -149,6 +149,33 @@ export function modelsFrom(json: unknown): ModelSpec[] {
   })
 }
 
+/**
+ * Reads the answer of POST /embeddings.
+ *
+ * @param count of the texts that were sent
+ * @throws FacetError bad_response when it is not a vector for each text
+ */
+export function embeddingsFrom(json: unknown, count: number): Float32Array[] {
+  if (!isObject(json) || !Array.isArray(json.data)) throw bad('no list of embeddings')
+  const vectors = new Map<number, Float32Array>()
+  for (const [at, entry] of (json.data as unknown[]).entries()) {
+    const embedding: unknown = isObject(entry) ? entry.embedding : undefined
+    if (
+      !isObject(entry) ||
+      !Array.isArray(embedding) ||
+      !embedding.every((value) => Number.isFinite(value))
+    ) {
+      throw bad('an embedding that is no list of numbers')
+    }
+    vectors.set(typeof entry.index === 'number' ? entry.index : at, Float32Array.from(embedding as number[]))
+  }
+  return Array.from({ length: count }, (_, index) => {
+    const vector = vectors.get(index)
+    if (!vector) throw bad(`no embedding of text ${index}`)
+    return vector
+  })
+}
+
 export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -223,6 +223,19 @@ describe('embeddings', () => {
     expect(dot(a, b)).toBeGreaterThan(dot(a, c))
   })
 
+  it('agree with those of the reference', async () => {
+    const reference = await loadEngine(MODEL_DIRECTORY, { graph: 'reference', contextTokens: 64 })
+    try {
+      const [[ours], [theirs]] = await Promise.all([
+        engine.embed!(['list files']),
+        reference.embed!(['list files']),
+      ])
+      expect(dot(ours!, theirs!)).toBeGreaterThan(0.99)
+    } finally {
+      await reference.close()
+    }
+  })
+
   it('are the same alone and beside a chat', async () => {
     const text = 'a longer text of some words '.repeat(30)
     const alone = await engine.embed!([text])

@@ -50,7 +50,7 @@ export interface State {
 }
 
 /** A grammar with more ways at once than this is too ambiguous to follow in time. */
-const MOST_WAYS = 4_000
+const MOST_WAYS = 20_000
 
 export class TooAmbiguous extends Error {}
 

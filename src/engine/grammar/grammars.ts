@@ -1,9 +1,9 @@
 /** Grammars of one vocabulary, kept while they are in use: the same form is asked for again and again. */
-import { FacetError } from '../../errors.ts'
 import type { Tokenizer } from '../../gemma/tokenizer.ts'
-import { Automaton } from './automaton.ts'
+import { Automaton, TooAmbiguous } from './automaton.ts'
+import type { Rules } from './expression.ts'
 import type { Form } from './form.ts'
-import { createMatcher, type Masks, type Matcher, plainOf } from './matcher.ts'
+import { createMatcher, type Masks, type Matcher, plainOf, tooAmbiguous } from './matcher.ts'
 import { textsOf } from './token-tree.ts'
 
 /** Grammars kept, and the states of one above which it begins anew. */
@@ -48,22 +48,15 @@ export function createGrammars(
       kept.set(key, grammar)
       const [oldest] = kept.keys()
       if (kept.size > MOST_KEPT) kept.delete(oldest!)
-      return createMatcher(grammar.automaton, grammar.name, masks)
+      return createMatcher(grammar.automaton, { name: grammar.name, field }, masks)
     },
   }
 }
 
-function automatonOf(
-  rules: ConstructorParameters<typeof Automaton>[0],
-  longest: number,
-  field: string,
-): Automaton {
+function automatonOf(rules: Rules, longest: number, field: string): Automaton {
   try {
     return new Automaton(rules, longest)
-  } catch (cause) {
-    throw new FacetError('invalid_request', `${field} can be read in too many ways at once; simplify it.`, {
-      field,
-      cause,
-    })
+  } catch (error) {
+    throw error instanceof TooAmbiguous ? tooAmbiguous(field, error) : error
   }
 }
