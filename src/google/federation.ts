@@ -1,10 +1,9 @@
 /** Workload identity federation: another provider's token exchanged at Google (RFC 8693), then impersonation. */
 import type { Clock } from '../client/deadline.ts'
-import { isObject, type Json } from '../client/wire.ts'
 import { FacetError } from '../errors.ts'
 import type { Mint, Minted } from './cached-tokens.ts'
 import type { ExternalAccount, ImpersonatedAccount } from './credentials.ts'
-import { type Fetch, mintedFrom, noToken, refusedSignIn, signIn } from './sign-in.ts'
+import { type Fetch, mintedFrom, noToken, objectIn, refusedSignIn, signIn } from './sign-in.ts'
 
 /** Gives the other provider's token, for example a Kubernetes or GitHub OIDC token. */
 export type SubjectToken = (signal: AbortSignal) => Promise<string>
@@ -101,19 +100,9 @@ function subjectTokenOf({ source }: ExternalAccount, { fetch, readFile }: Option
 
 /** The text itself, or one field of it. */
 function tokenIn(text: string, field: string | undefined, source: string): string {
-  const token = field === undefined ? text.trim() : jsonOf(text)[field]
+  const token = field === undefined ? text.trim() : objectIn(text)[field]
   if (typeof token === 'string' && token !== '') return token
   throw bad(source, 'holds no token; check credential_source.format')
-}
-
-function jsonOf(text: string): Json {
-  try {
-    const json: unknown = JSON.parse(text)
-    return isObject(json) ? json : {}
-  } catch {
-    // The caller says that there is no token.
-    return {}
-  }
 }
 
 function unreadable(): never {

@@ -50,7 +50,7 @@ export async function signIn(request: SignInRequest): Promise<SignInResponse> {
     return {
       status: response.status,
       text,
-      json: parse(text),
+      json: objectIn(text),
       dateMs: Number.isNaN(dateMs) ? undefined : dateMs,
     }
   } catch (error) {
@@ -108,12 +108,12 @@ export function refusedSignIn({ status, json }: SignInResponse, field: string): 
   })
 }
 
-function parse(text: string): Json {
+/** The text as a JSON object; an empty one where it is none, since what is missing is told field by field. */
+export function objectIn(text: string): Json {
   try {
     const json: unknown = JSON.parse(text)
     return isObject(json) ? json : {}
   } catch {
-    // The status says what is to be said.
     return {}
   }
 }

@@ -1,6 +1,7 @@
 /** The gateway in workerd, before servers on loopback: one that fails, and Vertex AI behind Google's sign-in. */
 
 import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { Hono } from 'hono'
 import { Miniflare } from 'miniflare'
@@ -82,6 +83,8 @@ describe('in workerd', () => {
       write: false,
     })
     const contents = bundle.outputFiles[0]!.text
+    // Without the chat page, which would be four times as much.
+    expect(gzipSync(contents).length).toBeLessThan(60_000)
     worker = new Miniflare({
       host: '127.0.0.1',
       port: 0,
