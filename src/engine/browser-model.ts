@@ -1,7 +1,8 @@
 /** Models in the browser: their addresses, and the storage they are kept in. */
 import { FacetError } from '../errors.ts'
 import { openChunkStore } from './chunk-store.ts'
-import { forgetModel, isKept, type KeptLoad, loadKept } from './kept-model.ts'
+import { forgetModel, isKept } from './kept-chunks.ts'
+import { type KeptLoad, loadKept } from './kept-model.ts'
 import type { LoadProgress } from './model-file.ts'
 import { filesFromUrl } from './model-files.ts'
 

@@ -3,8 +3,9 @@ import { FacetError } from '../errors.ts'
 import { CHUNK_BYTES, type FileEntry, MANIFEST_FILE } from '../gemma/manifest.ts'
 import { formatBytes } from '../gemma/memory-plan.ts'
 import type { ChunkStore, KeptBytes } from './chunk-store.ts'
+import { bytesOf, dropCorrupt, dropUnused, isManifest, nameOf, STARTED, WHOLE } from './kept-chunks.ts'
 import { type LoadProgress, manifestFrom, readManifestBytes, servedEntries } from './model-file.ts'
-import { cutStream, type ModelFiles, readChunks, toSha256 } from './model-files.ts'
+import { cutStream, type ModelFiles, readChunks } from './model-files.ts'
 
 export interface KeepOptions {
   readonly store: ChunkStore
@@ -56,25 +57,6 @@ export async function loadKept<Loaded>(
   const locks = globalThis.navigator?.locks
   return locks ? locks.request(`facet-model-${name}`, run) : run()
 }
-
-/** Whether a model can be loaded without fetching its weights. */
-export async function isKept(source: Pick<ModelFiles, 'location'>, store: ChunkStore): Promise<boolean> {
-  return (await store.get((await nameOf(source)) + WHOLE)) !== undefined
-}
-
-/** Frees the space that a model takes and no other kept model shares. */
-export async function forgetModel(source: Pick<ModelFiles, 'location'>, store: ChunkStore): Promise<void> {
-  const name = await nameOf(source)
-  await store.remove(name + WHOLE)
-  await store.remove(name + STARTED)
-  await dropUnused(store)
-}
-
-/** Ends of the names of manifests: of models that are whole, and of those that are being fetched. */
-const WHOLE = '.json'
-const STARTED = '.part'
-
-const OURS = /^[0-9a-f]{64}(?:\.json|\.part)?$/
 
 interface MissingChunk {
   readonly entry: FileEntry
@@ -260,39 +242,6 @@ async function checkSpace(
   )
 }
 
-/** Reads every kept chunk of a model; returns how many were wrong, and are gone. */
-async function dropCorrupt(source: ModelFiles, name: string, store: ChunkStore): Promise<number> {
-  const bytes = (await bytesOf(store, name + WHOLE)) ?? (await bytesOf(store, name + STARTED))
-  if (!bytes) return 0
-  let dropped = 0
-  for (const { chunks } of servedEntries(manifestFrom(bytes, source), source)) {
-    for (const sha256 of chunks) {
-      const chunk = await bytesOf(store, sha256)
-      if (!chunk || (await toSha256(chunk)) === sha256) continue
-      await store.remove(sha256)
-      dropped++
-    }
-  }
-  return dropped
-}
-
-/** Removes chunks that no manifest names. */
-async function dropUnused(store: ChunkStore): Promise<void> {
-  const names = await store.names()
-  const used = new Set<string>()
-  for (const name of names) {
-    if (!name.endsWith(WHOLE) && !name.endsWith(STARTED)) continue
-    const bytes = await bytesOf(store, name)
-    if (!bytes || !isManifest(bytes)) continue
-    used.add(name)
-    for (const { chunks } of manifestFrom(bytes, { location: name }).files) {
-      for (const sha256 of chunks) used.add(sha256)
-    }
-  }
-  // Other names are the browser's own, for files that are being written.
-  for (const name of names) if (OURS.test(name) && !used.has(name)) await store.remove(name)
-}
-
 function toStream(source: AsyncGenerator<Uint8Array, void>): ReadableStream<Uint8Array> {
   return new ReadableStream({
     pull: async (controller) => {
@@ -306,25 +255,6 @@ function toStream(source: AsyncGenerator<Uint8Array, void>): ReadableStream<Uint
   })
 }
 
-async function bytesOf(store: ChunkStore, name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  const stream = (await store.get(name))?.open() as ReadableStream<Uint8Array<ArrayBuffer>> | undefined
-  return stream && new Uint8Array(await new Response(stream).arrayBuffer())
-}
-
-function isManifest(bytes: Uint8Array): boolean {
-  try {
-    manifestFrom(bytes, { location: '' })
-    return true
-  } catch {
-    return false
-  }
-}
-
 function isEqual(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i])
-}
-
-/** A model is known by its address; one that moves is found again by its chunks. */
-function nameOf({ location }: Pick<ModelFiles, 'location'>): Promise<string> {
-  return toSha256(new TextEncoder().encode(location))
 }

@@ -155,7 +155,7 @@ interface RemoteCall {
   readonly parameters: readonly unknown[]
 }
 
-Object.assign(globalThis, { engine: api })
+Object.assign(globalThis, { testPage: api })
 addEventListener('message', async ({ data, ports: [port] }: MessageEvent<RemoteCall>) => {
   if (!port) return
   const call = api[data.name] as (...parameters: readonly unknown[]) => unknown

@@ -1,18 +1,12 @@
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { toBuiltWorkerUrls } from '../../scripts/worker-urls.ts'
 import { loadEngine as loadOnNode } from '../../src/engine/node.ts'
 import { collect } from '../engine/collect.ts'
 import { goldenPrompts, MODEL_DIRECTORY } from '../engine/golden.ts'
 import { type OpenBrowser, openBrowser } from './chromium.ts'
 import type { EnginePage, PageAnswer } from './engine-page.ts'
+import { openSite, type Site } from './site.ts'
+import { type Call, openSitePage, type SitePage } from './site-page.ts'
 
 /** First folder of a page's address: all but plain are cross-origin isolated, and some lack a script. */
 type Mode = 'isolated' | 'plain' | 'workerless' | 'threadless'
@@ -22,43 +16,19 @@ const MISSING: Readonly<Partial<Record<Mode, string>>> = {
 }
 
 let chromium: OpenBrowser
-let server: Server
-let origin: string
+let site: Site
 /** Ids of the golden prompts' answers, as the engine gives them on Node. */
 let onNode: number[][]
 const closers: (() => Promise<unknown>)[] = []
 
 beforeAll(async () => {
-  const scripts = await bundle()
-  server = createServer((request, response) => {
-    const [, mode = '', folder, file = ''] = request.url!.split('/')
-    if (mode !== 'plain') {
-      response.setHeader('cross-origin-opener-policy', 'same-origin')
-      response.setHeader('cross-origin-embedder-policy', 'require-corp')
-    }
-    const script = scripts.get(file)
-    if (folder === '') {
-      response
-        .setHeader('content-type', 'text/html')
-        .end('<!doctype html><script type="module" src="app/engine-page.js"></script>')
-    } else if (folder === 'app' && script && MISSING[mode as Mode] !== file) {
-      response
-        .setHeader('content-type', 'text/javascript')
-        .setHeader('service-worker-allowed', '/')
-        .end(script)
-    } else if (folder === 'model') {
-      const path = join(MODEL_DIRECTORY, file)
-      stat(path).then(
-        ({ size }) => {
-          response.setHeader('content-length', size)
-          createReadStream(path).pipe(response)
-        },
-        () => response.writeHead(404).end(),
-      )
-    } else response.writeHead(404).end()
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  site = await openSite({ scripts: ['engine-page.ts'], models: { model: MODEL_DIRECTORY } })
+  site.fault = (file, request, response) => {
+    const [, mode = ''] = request.url!.split('/')
+    if (MISSING[mode as Mode] !== file) return false
+    response.writeHead(404).end()
+    return true
+  }
   chromium = await openBrowser()
   const engine = await loadOnNode(MODEL_DIRECTORY, { queue: goldenPrompts.length })
   onNode = await Promise.all(
@@ -74,66 +44,21 @@ afterEach(async () => {
 })
 afterAll(async () => {
   await chromium?.close()
-  server?.close()
+  site?.close()
 })
 
-/** The page's script and those of the workers, beside each other: by file name. */
-async function bundle(): Promise<Map<string, string>> {
-  const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
-  const { outputFiles } = await build({
-    entryPoints: [
-      at('engine-page.ts'),
-      at('../../src/engine/browser-worker.ts'),
-      at('../../src/engine/wasm/web-thread.ts'),
-    ],
-    bundle: true,
-    format: 'esm',
-    target: 'es2022',
-    external: ['onnxruntime-web'],
-    outdir: '/',
-    entryNames: '[name]',
-    write: false,
-    logLevel: 'warning',
-  })
-  return new Map(outputFiles.map(({ path, text }) => [path.split(/[\\/]/).at(-1)!, toBuiltWorkerUrls(text)]))
-}
-
-type Call = <Name extends keyof EnginePage>(
-  name: Name,
-  ...parameters: Parameters<EnginePage[Name]>
-) => Promise<Awaited<ReturnType<EnginePage[Name]>>>
-
-interface Opened {
-  readonly page: Page
-  /** Calls what engine-page.ts exports, in the page. */
-  readonly call: Call
-  /** Whatever the page wrote to its console. */
-  readonly complaints: string[]
-}
+type Opened = SitePage<EnginePage>
 
 async function open(mode: Mode): Promise<Opened> {
   const context = await chromium.browser.newContext()
   closers.push(() => context.close())
-  const page = await context.newPage()
-  const complaints: string[] = []
-  page.on('pageerror', (error) => complaints.push(String(error)))
-  page.on('console', (message) => complaints.push(message.text()))
-  await page.goto(`${origin}/${mode}/`) // waits for the page's script
-  const call: Call = (name, ...parameters) =>
-    page.evaluate(
-      ([name, parameters]) =>
-        ((globalThis as unknown as { engine: EnginePage }).engine[name] as (...all: unknown[]) => unknown)(
-          ...parameters,
-        ),
-      [name, parameters] as const,
-    ) as never
-  return { page, call, complaints }
+  return openSitePage<EnginePage>(context, site, `/${mode}/`)
 }
 
 /** The same calls, made in a service worker of the page. */
-async function openServiceWorker({ page }: Opened): Promise<Call> {
+async function openServiceWorker({ page }: Opened): Promise<Call<EnginePage>> {
   await page.evaluate(async () => {
-    await navigator.serviceWorker.register('app/engine-page.js', { type: 'module', scope: './' })
+    await navigator.serviceWorker.register('engine-page.js', { type: 'module', scope: './' })
     await navigator.serviceWorker.ready
   })
   return (name, ...parameters) =>
@@ -152,7 +77,7 @@ async function openServiceWorker({ page }: Opened): Promise<Call> {
 }
 
 /** Asks all golden prompts, one after the other; at least 14 of the 15 answers are those of transformers. */
-async function goldenAnswers(call: Call): Promise<PageAnswer[]> {
+async function goldenAnswers(call: Call<EnginePage>): Promise<PageAnswer[]> {
   const answers: PageAnswer[] = []
   for (const { prompt } of goldenPrompts) answers.push(await call('ask', prompt))
   // The end of the turn has no text, and so no log-probability.
@@ -207,7 +132,7 @@ describe.each(['isolated', 'plain'] as const)('the engine in a worker of a page,
     const { call, page } = await open(mode)
     expect(await call('failureToLoad', 'nowhere')).toMatchObject({
       code: 'invalid_model',
-      message: expect.stringContaining(`${origin}/${mode}/nowhere has no facet.json`),
+      message: expect.stringContaining(`${site.origin}/${mode}/nowhere has no facet.json`),
     })
     expect(await call('failureToLoad', 'model', { contextTokens: 9999 })).toMatchObject({
       code: 'invalid_request',
@@ -267,7 +192,7 @@ describe('the engine where it computes on the calling thread', () => {
   it('works in a service worker, which has no workers', async () => {
     const call = await openServiceWorker(await open('isolated'))
     expect(await call('place')).toMatchObject({ worker: false, alone: 'relaxed' })
-    const base = `${origin}/isolated/model`
+    const base = `${site.origin}/isolated/model`
     expect(await call('failureToLoad', base)).toMatchObject({
       code: 'unsupported',
       message: expect.stringContaining('gemfacet/engine'),

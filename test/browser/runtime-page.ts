@@ -95,4 +95,4 @@ const api = {
 }
 
 export type RuntimePage = typeof api
-Object.assign(globalThis, { runtime: api })
+Object.assign(globalThis, { testPage: api })

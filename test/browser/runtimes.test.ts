@@ -4,8 +4,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { MODEL_DIRECTORY } from '../engine/golden.ts'
 import { behavesAlike } from '../runtime/suite.ts'
 import { type OpenBrowser, openBrowser } from './chromium.ts'
-import { type OpenPage, openPage } from './runtime-client.ts'
+import type { RuntimePage } from './runtime-page.ts'
 import { openSite, type Site } from './site.ts'
+import { openSitePage, type SitePage } from './site-page.ts'
 
 let chromium: OpenBrowser
 let site: Site
@@ -29,10 +30,10 @@ describe.each([
   ['in a Web Worker of a page that is not isolated', 'load', '/plain/'],
 ] as const)('Facet in Chromium, %s', (_, load, path) => {
   let context: BrowserContext
-  let opened: OpenPage
+  let opened: SitePage<RuntimePage>
   beforeAll(async () => {
     context = await chromium.browser.newContext()
-    opened = await openPage(context, site, path)
+    opened = await openSitePage<RuntimePage>(context, site, path)
     await opened.call(load, 'model')
   })
   afterAll(() => context?.close())
@@ -42,11 +43,11 @@ describe.each([
 
 describe('Facet in Chromium, in a service worker', () => {
   let context: BrowserContext
-  let opened: OpenPage
+  let opened: SitePage<RuntimePage>
   let session: CDPSession
   beforeAll(async () => {
     context = await chromium.browser.newContext()
-    opened = await openPage(context, site)
+    opened = await openSitePage<RuntimePage>(context, site)
     session = await context.newCDPSession(opened.page)
     await opened.call('startServiceWorker', 'service-worker.js')
     await vi.waitUntil(async () => (await models()) === 200, { timeout: 30_000 })
@@ -91,7 +92,7 @@ describe('Facet in Chromium, in a service worker', () => {
       response.writeHead(200, { 'content-length': 14_214_656 }).write(Buffer.alloc(1_000_000))
       return true
     }
-    const first = await openPage(fresh, site)
+    const first = await openSitePage<RuntimePage>(fresh, site)
     await first.call('startServiceWorker', 'service-worker.js')
     await expect
       .poll(async () => (await first.call('askSite', { path: '/v1/models' })).text, { timeout: 30_000 })

@@ -7,14 +7,13 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { toBuiltWorkerUrls } from '../../scripts/worker-urls.ts'
 
-/** What a model's file is answered with instead of itself. */
+/** Answers a request for a file in the site's place and returns true, or leaves it to the site. */
 export type Fault = (path: string, request: IncomingMessage, response: ServerResponse) => boolean
 
 export interface Site {
   readonly origin: string
   /** Paths of the model's files that were asked for, with their ranges, in order. */
   readonly asked: string[]
-  /** Answers a request itself and returns true, or leaves it to the site. */
   fault: Fault | undefined
   close(): void
 }
@@ -42,18 +41,20 @@ export async function openSite({ scripts, models }: SiteOptions): Promise<Site> 
   }
   const server = createServer((request, response) => {
     const path = new URL(request.url!, 'http://localhost').pathname
+    const [folder = '', file = ''] = path.split('/').slice(-2)
     if (!path.startsWith('/plain/')) {
       response.setHeader('cross-origin-opener-policy', 'same-origin')
       response.setHeader('cross-origin-embedder-policy', 'require-corp')
     }
-    const [folder = '', file = ''] = path.split('/').slice(-2)
     const directory = Object.hasOwn(models, folder) ? models[folder] : undefined
     const script = bundled.get(file)
     if (directory) {
       const { range } = request.headers
       site.asked.push(range ? `${file} ${range}` : file)
-      if (!site.fault?.(file, request, response)) sendFile(join(directory, file), request, response)
-    } else if (script !== undefined) {
+    }
+    if (site.fault?.(file, request, response)) return
+    if (directory) sendFile(join(directory, file), request, response)
+    else if (script !== undefined) {
       response
         .setHeader('content-type', 'text/javascript')
         .setHeader('service-worker-allowed', '/')

@@ -6,8 +6,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Manifest } from '../../src/gemma/manifest.ts'
 import { MODEL_DIRECTORY } from '../engine/golden.ts'
 import { type OpenBrowser, openBrowser } from './chromium.ts'
-import { openPage } from './runtime-client.ts'
+import type { RuntimePage } from './runtime-page.ts'
 import { openSite, type Site } from './site.ts'
+import { openSitePage } from './site-page.ts'
 
 const MANIFEST = JSON.parse(readFileSync(join(MODEL_DIRECTORY, 'facet.json'), 'utf8')) as Manifest
 const SERVED = ['config.json', 'generation_config.json', 'tokenizer.json', 'model.onnx', 'model.onnx_data']
@@ -31,7 +32,7 @@ afterAll(async () => {
   site?.close()
 })
 
-const open = () => openPage(context, site)
+const open = () => openSitePage<RuntimePage>(context, site)
 
 describe('a model in the browser', () => {
   it('is fetched once, with its progress told, and its manifest kept last', async () => {
@@ -163,7 +164,7 @@ describe('a model in the browser', () => {
   })
 
   it('says that one thread computes where pages are not isolated, and how that is changed', async () => {
-    const { call } = await openPage(context, site, '/plain/')
+    const { call } = await openSitePage<RuntimePage>(context, site, '/plain/')
     const { notices } = await call('load', 'model')
     expect(notices.join('\n')).toContain('not cross-origin isolated')
     const isolated = await (await open()).call('load', 'model')
