@@ -353,6 +353,46 @@ describe('stopping', () => {
     }
   })
 
+  it('aborts at every moment of a call: nobody is asked afterwards, and nothing is left behind', async () => {
+    // Three refusals, the waits after them, and words one by one.
+    const call = async (abortMs: number): Promise<Ended & { late: number; active: number }> => {
+      const clock = new SimulatedClock()
+      const times: number[] = []
+      const slow = (waitMs: number, then: Plot): Plot =>
+        async function* (own) {
+          times.push(clock.ticks())
+          await clock.sleep(waitMs, own.options.signal)
+          yield* then(own)
+        }
+      const words: Plot = async function* ({ options }) {
+        yield start('full')
+        for (let n = 0; n < 4; n++) {
+          await clock.sleep(50, options.signal)
+          yield text('word ')
+        }
+        yield finish()
+      }
+      const edge = actor('edge', slow(100, fails(error('internal'))))
+      const full = actor('full', slow(30, fails(error('rate_limited', { retryAfterMs: 400 }), 1, words)))
+      const control = new AbortController()
+      const { ask, gemma } = stage([edge, full], { clock })
+      clock.after(abortMs, () => control.abort())
+      const ended = await ask({ signal: control.signal })
+      const late = times.filter((ms) => ms > abortMs).length
+      const active = [...gemma.health().values()].reduce((sum, each) => sum + each.active, 0)
+      return { ...ended, late, active }
+    }
+    const whole = await call(1_000_000)
+    expect(whole.text).toBe('word '.repeat(4))
+    expect(whole.tookMs).toBeGreaterThan(700)
+    for (let ms = 0; ms < whole.tookMs; ms += 10) {
+      const { error: failure, late, active, tookMs, attempts } = await call(ms)
+      expect(failure, `at ${ms} ms`).toMatchObject({ code: 'aborted' })
+      expect([late, active, tookMs], `at ${ms} ms`).toEqual([0, 0, ms])
+      expect(attempts.filter(({ outcome }) => outcome === 'cancelled').length).toBeLessThanOrEqual(1)
+    }
+  })
+
   it('stops the backend when the loop is left, counts what it said, and holds nothing against it', async () => {
     const { gemma } = stage([actor('edge', says('edge', 'a', 'b', 'c'))])
     const attempts: Attempt[] = []
