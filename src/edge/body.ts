@@ -42,9 +42,11 @@ function toText(bytes: Uint8Array): string {
 }
 
 async function readBytes(request: Request, limitBytes: number): Promise<Uint8Array> {
+  const declared = request.headers.get('content-length')
+  if (Number(declared) > limitBytes) throw tooLarge(limitBytes)
+  if (declared !== null) return readDeclared(request, limitBytes)
   if (request.body === null) return new Uint8Array()
-  if (Number(request.headers.get('content-length')) > limitBytes) throw tooLarge(limitBytes)
-  // Content-Length may be absent or, where no HTTP parser stands before us, wrong: count as well.
+  // Nothing says how much will come: count.
   const reader = request.body.getReader()
   const chunks: Uint8Array[] = []
   let sizeBytes = 0
@@ -64,6 +66,21 @@ async function readBytes(request: Request, limitBytes: number): Promise<Uint8Arr
     reader.releaseLock()
   }
   return concat(chunks, sizeBytes)
+}
+
+/**
+ * HTTP parsers let through no more than was declared, and have it ready for less than half of what a stream
+ * costs. Where none stands before us the body is in memory already, whatever its length.
+ */
+async function readDeclared(request: Request, limitBytes: number): Promise<Uint8Array> {
+  let bytes: Uint8Array
+  try {
+    bytes = new Uint8Array(await request.arrayBuffer())
+  } catch (cause) {
+    throw new FacetError('aborted', 'The request ended before its body was complete.', { cause })
+  }
+  if (bytes.byteLength > limitBytes) throw tooLarge(limitBytes)
+  return bytes
 }
 
 function concat(chunks: readonly Uint8Array[], sizeBytes: number): Uint8Array {
