@@ -37,6 +37,7 @@ export function optional(item: Expression): Expression {
 
 /** @param most Infinity for any number */
 export function repeat(item: Expression, least: number, most: number): Expression {
+  if (most < least) return alternatives([])
   if (most === 0) return EMPTY
   return least === 1 && most === 1 ? item : { type: 'repeat', item, least, most }
 }

@@ -14,7 +14,8 @@ import {
   repeat,
   sequence,
 } from './expression.ts'
-import { JSON_RULES, readSchema } from './schema.ts'
+import { JSON_RULES } from './json-grammar.ts'
+import { readSchema } from './schema.ts'
 import { SchemaProblem } from './schema-problem.ts'
 
 export interface Form {

@@ -182,6 +182,8 @@ describe('a schema that cannot be enforced', () => {
     ],
     ['is false', false],
     ['has an empty range', { type: 'integer', minimum: 3, maximum: 2 }],
+    ['is longer than it may be', { type: 'string', minLength: 3, maxLength: 2 }],
+    ['has more items than it may have', { type: 'array', minItems: 3, maxItems: 2 }],
     ['has no constant of its type', { type: 'string', enum: [1] }],
     ['joins itself', { allOf: [{ $ref: '#' }] }],
     ['joins two shapes', { allOf: [{ type: 'string' }, { type: 'null' }] }],
