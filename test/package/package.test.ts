@@ -178,6 +178,23 @@ describe('the installed package', () => {
     expect(out).toBe("`find . -name '*.txt'`\n")
   })
 
+  it('checks a configuration that imports its types, and points at the line of a mistake', () => {
+    const file = join(folder, 'facet.config.ts')
+    const source = `import { defineConfig } from 'gemfacet/config'
+export default defineConfig({
+  endpoints: { edge: { type: 'http', baseURL: 'http://localhost:8787/v1' as string } },
+})`
+    writeFileSync(file, source)
+    expect(facet('config', 'check')).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('http://localhost:8787/v1'),
+    })
+    writeFileSync(file, source.replace('baseURL', 'baseUrl'))
+    const { code, err } = facet('config', 'check')
+    expect(code).toBe(1)
+    expect(err).toContain('facet.config.ts:3:38: endpoints.edge.baseUrl is not known; did you mean baseURL?')
+  })
+
   it('says what to install when an optional engine is missing', () => {
     const refused = facet('serve', '--engine', 'ort', '--port', '0')
     expect(refused.code).toBe(1)
