@@ -12,7 +12,7 @@ interface Span {
   readonly cpuMs: number
 }
 
-const bundle = await bundleWorker(at('../deploy/workers'))
+const bundle = await bundleWorker('deploy/workers')
 const body = JSON.stringify({
   messages: [{ role: 'user', content: 'How do I find files by name?' }],
   temperature: 0,

@@ -1,6 +1,6 @@
 /** The Workers template as it would be deployed, in workerd: bundled by wrangler, run by miniflare. */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -8,8 +8,7 @@ import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { Miniflare } from 'miniflare'
 
-/** `wrangler` of this clone. */
-const WRANGLER = fileURLToPath(new URL('../node_modules/wrangler/bin/wrangler.js', import.meta.url))
+const ROOT = fileURLToPath(new URL('../', import.meta.url))
 
 export interface WorkerBundle {
   readonly directory: string
@@ -18,13 +17,24 @@ export interface WorkerBundle {
   remove(): void
 }
 
-/** `wrangler deploy --dry-run`: bundles a Worker as a deployment would, and sends nothing. */
-export async function bundleWorker(folder: string): Promise<WorkerBundle> {
+/**
+ * `wrangler deploy --dry-run`: bundles a Worker as a deployment would, and sends nothing. In a copy, as
+ * wrangler writes beside what it bundles; there Facet is a package among others.
+ *
+ * @param path folder of the Worker, from the root of this repository
+ * @param beside files that it imports from outside of its folder
+ */
+export async function bundleWorker(path: string, beside: readonly string[] = []): Promise<WorkerBundle> {
   const home = mkdtempSync(join(tmpdir(), 'facet-workers-'))
   const directory = join(home, 'out')
+  for (const part of [path, ...beside]) cpSync(join(ROOT, part), join(home, part), { recursive: true })
+  mkdirSync(join(home, 'node_modules'))
+  symlinkSync(ROOT, join(home, 'node_modules/gemfacet'))
+  symlinkSync(join(ROOT, 'models'), join(home, 'models'))
+  const wrangler = join(ROOT, 'node_modules/wrangler/bin/wrangler.js')
   const env = { ...process.env, HOME: home, WRANGLER_SEND_METRICS: 'false', CI: '1', NO_COLOR: '1' }
-  await promisify(execFile)(process.execPath, [WRANGLER, 'deploy', '--dry-run', '--outdir', directory], {
-    cwd: folder,
+  await promisify(execFile)(process.execPath, [wrangler, 'deploy', '--dry-run', '--outdir', directory], {
+    cwd: join(home, path),
     env,
   })
   const shipped = readdirSync(directory).filter((name) => /\.(js|wasm)$/.test(name))

@@ -14,15 +14,13 @@ import { behavesAlike } from './suite.ts'
 const MOST_MEMORY_BYTES = 128e6
 const MOST_BUNDLE_BYTES = 3 * 1024 * 1024
 
-const fixture = (name: string): string => join(ROOT, 'test/runtime', name)
-
 describe('Facet on workerd', () => {
   let bundle: WorkerBundle
   let worker: Miniflare
   let origin = ''
 
   beforeAll(async () => {
-    bundle = await bundleWorker(fixture('worker'))
+    bundle = await bundleWorker('test/runtime/worker', ['test/runtime/engine-options.ts'])
     worker = startWorker(bundle, join(ROOT, 'models'))
     origin = (await worker.ready).origin
   })
@@ -71,7 +69,7 @@ describe('the Workers template', () => {
   let bundle: WorkerBundle
 
   beforeAll(async () => {
-    bundle = await bundleWorker(join(ROOT, 'deploy/workers'))
+    bundle = await bundleWorker('deploy/workers')
   })
   afterEach(async () => {
     for (const close of closers.splice(0).reverse()) await close()
