@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { ConfigProblem, checkConfig, nearest } from '../../src/config/schema.ts'
+import { nearest } from '../../src/config/nearest.ts'
+import { ConfigProblem, checkConfig } from '../../src/config/schema.ts'
 
 const WORDS = [
   'endpoints',
