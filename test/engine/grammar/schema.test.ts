@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { createCallReader } from '../../../src/engine/grammar/call-reader.ts'
 import { formOf } from '../../../src/engine/grammar/form.ts'
 import { createGrammars } from '../../../src/engine/grammar/grammars.ts'
 import type { Matcher } from '../../../src/engine/grammar/matcher.ts'
@@ -128,6 +129,41 @@ describe('a grammar of a schema', () => {
       const id = tokenizer.idOf(name)
       if (id !== undefined) expect(isAllowed(mask.allowed, id), name).toBe(false)
     }
+  })
+})
+
+describe('a grammar of tools', () => {
+  it('makes calls whose arguments validate, read back however they are cut', () => {
+    const cases = fc.property(
+      anySchema,
+      fc.integer(),
+      fc.integer({ min: 1, max: 9 }),
+      (schema, seed, cut) => {
+        const parameters = { type: 'object', properties: { a: schema }, required: ['a'] }
+        const tools = [{ name: 'first', parameters }, { name: 'second' }]
+        const form = formOf({ messages: [], tools, toolChoice: 'required' })!
+        const text = randomAnswer(grammars.match(form), randomOf(seed))
+        const calls = new Map<number, { name: string; text: string }>()
+        const reader = createCallReader(
+          (event) => {
+            if (event.type !== 'tool') throw new Error('no call was sent')
+            const call = calls.get(event.index) ?? { name: '', text: '' }
+            calls.set(event.index, {
+              name: call.name + (event.name ?? ''),
+              text: call.text + event.arguments,
+            })
+          },
+          () => 'id',
+        )
+        for (let at = 0; at < text.length; at += cut) reader.push(text.slice(at, at + cut))
+        expect(calls.size).toBeGreaterThan(0)
+        for (const { name, text } of calls.values()) {
+          const wanted = name === 'first' ? parameters : { type: 'object', additionalProperties: false }
+          expect(ajv.validate(wanted, JSON.parse(text)), text).toBe(true)
+        }
+      },
+    )
+    fc.assert(cases, { numRuns: 60 })
   })
 })
 
