@@ -11,6 +11,8 @@ const SRC = fileURLToPath(new URL('../src/', import.meta.url))
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   types: [],
   errors: [],
+  nearest: [],
+  check: ['nearest'],
   gemma: ['types', 'errors'],
   client: ['types', 'errors', 'gemma'],
   route: ['types', 'errors', 'client'],
@@ -24,7 +26,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   openai: ['types', 'errors', 'client', 'edge'],
   gateway: ['types', 'errors', 'guard', 'route', 'edge'],
   ai: ['types', 'errors'],
-  config: ['types', 'errors', 'client', 'route', 'guard', 'google', 'vertex', 'engine'],
+  config: ['types', 'errors', 'check', 'nearest', 'client', 'route', 'guard', 'google', 'vertex', 'engine'],
   cli: [
     'types',
     'errors',

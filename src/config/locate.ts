@@ -1,5 +1,5 @@
 /** Finds the line of a property in the source of a configuration, by reading its object literals. */
-import type { Path } from './schema.ts'
+import type { Path } from '../check.ts'
 
 export interface Place {
   /** From 1. */

@@ -2,6 +2,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { ConfigProblem, type Path, toField } from '../check.ts'
 import { type Engine, loadEngine } from '../engine/node.ts'
 import { FacetError } from '../errors.ts'
 import { applicationDefault } from '../google/node.ts'
@@ -11,7 +12,7 @@ import { type BackendContext, createRouter } from './backends.ts'
 import type { FacetConfig } from './config.ts'
 import { readEndpoints } from './deployed.ts'
 import { locate } from './locate.ts'
-import { ConfigProblem, checkConfig, type Path, toField } from './schema.ts'
+import { checkConfig } from './schema.ts'
 
 export { type DeployedEndpoints, readEndpoints, removeEndpoint, writeEndpoint } from './deployed.ts'
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { nearest } from '../../src/config/nearest.ts'
 import { ConfigProblem, checkConfig } from '../../src/config/schema.ts'
+import { nearest } from '../../src/nearest.ts'
 
 const WORDS = [
   'endpoints',
