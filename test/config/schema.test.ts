@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { ConfigProblem, checkConfig } from '../../src/config/schema.ts'
+import { ConfigProblem } from '../../src/check.ts'
+import { checkConfig } from '../../src/config/schema.ts'
 import { nearest } from '../../src/nearest.ts'
 
 const WORDS = [
