@@ -42,7 +42,7 @@ export function fewProduct(shape: FewShape): Kernel {
     unroll(groupRows, (r) => unroll(laneTokens, (t) => make(r, t)))
   const parts = lanes / (shape.subgroupLanes ?? 1)
   const cells = fewCells(groupRows, tokens, norm !== undefined)
-  const source = (token: string): string => (finish.kind === 'logits' ? `wantedOf(${token})` : token)
+  const source = (token: string): string => (finish.kind === 'logits' ? `wantedOf(${token})` : `(${token})`)
   const total = (cell: string): string => `total(${cell}${subgroups ? ', subgroupSize' : ''})`
   const body = `
   let first = (workgroup.x + workgroup.y * workgroups.x) * ${span}u;
