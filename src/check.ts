@@ -95,7 +95,10 @@ export const object =
       if (Object.hasOwn(known, name)) continue
       const near = nearest(name, Object.keys(known))
       const hint = near ? `did you mean ${near}?` : `there are ${Object.keys(known).join(', ')}`
-      throw new ConfigProblem([...path, name], ADVICE[name] ?? `is not known; ${hint}`)
+      throw new ConfigProblem(
+        [...path, name],
+        Object.hasOwn(ADVICE, name) ? ADVICE[name]! : `is not known; ${hint}`,
+      )
     }
     for (const [name, check] of Object.entries(known)) {
       const given = value[name]
