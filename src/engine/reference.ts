@@ -26,7 +26,7 @@ interface Row {
 export interface ReferenceOptions {
   /** 8: the input of every linear layer, the head included, is rounded in blocks of 32. Default 32: it is not. */
   readonly activationBits?: 8 | 32
-  /** Every key and value is rounded: 16, to bfloat16; 8, a head's vector at a time. Default 32: it is not. */
+  /** Every key and value is rounded: 16, to float16; 8, a head's vector at a time. Default 32: it is not. */
   readonly cacheBits?: 8 | 16 | 32
   /** How codes of 8 bits are rounded. Default: half to even. */
   readonly round?: (code: number) => number
@@ -107,7 +107,7 @@ function readModel(config: GemmaConfig, weights: Weights, options: ReferenceOpti
     head: linear(embedding),
     cached: (vector) => {
       if (cacheBits === 8) return roundTo8Bits(vector, config.headDim, round)
-      return cacheBits === 16 ? roundToBfloat16(vector) : vector
+      return cacheBits === 16 ? roundToFloat16(vector) : vector
     },
     norm: weights.tensor('model.norm.weight'),
     layers: config.layers.map((layer, index) => {
@@ -356,10 +356,11 @@ function roundTo8Bits(x: Float32Array, block: number, round: (code: number) => n
   return y
 }
 
-/** Half to even; what is kept is the upper half of each float32. */
-function roundToBfloat16(x: Float32Array): Float32Array {
+/** Half to even; what float16 has no full precision for is 0. */
+function roundToFloat16(x: Float32Array): Float32Array {
   const bits = new Uint32Array(x.buffer, x.byteOffset, x.length)
-  return new Float32Array(bits.map((b) => (b + 0x7fff + ((b >>> 16) & 1)) & 0xffff0000).buffer)
+  const rounded = new Float32Array(bits.map((b) => (b + 0xfff + ((b >>> 13) & 1)) & 0xffffe000).buffer)
+  return rounded.map((value, i) => (Math.abs(x[i]!) < 2 ** -14 ? 0 : value))
 }
 
 /** At this size a double has no room for fractions, and addition rounds half to even. */

@@ -24,7 +24,7 @@ export interface WasmOptions {
   readonly spawn?: ThreadSpawner
   /** Threads that compute, this one included. Default: the machine's cores, at most 8. */
   readonly threads?: number
-  /** Of a cached key or value: bfloat16 (default), 8 bits or float32; what they cost stands at LoadOptions. */
+  /** Of a cached key or value: float16 (default), 8 bits or float32; what they cost stands at LoadOptions. */
   readonly cacheBits?: 8 | 16 | 32
   /** Which build of the kernels. Default: the best this machine runs. */
   readonly build?: Build

@@ -43,11 +43,24 @@ export function partialFloats(h: Heads): usize {
   return h.headDim + 4
 }
 
+/**
+ * What load4 gives is so much less than what was stored. For 16 bits, bits are moved from a float16 into a
+ * float32 as they are, and the exponent's bias with them: the difference is made good in q and in the softmax.
+ */
+// @ts-ignore: decorator
+@inline
+export function unit<T>(): f32 {
+  return sizeof<T>() == 2 ? <f32>5192296858534827628530496329220096.0 : 1 // 2^112
+}
+
 // @ts-ignore: decorator
 @inline
 function load4<T>(at: usize): v128 {
   if (sizeof<T>() == 4) return v128.load(at)
-  if (sizeof<T>() == 2) return v128.shuffle<u16>(i16x8.splat(0), v128.load64_zero(at), 0, 8, 1, 9, 2, 10, 3, 11)
+  if (sizeof<T>() == 2) {
+    const high = v128.shuffle<u16>(i16x8.splat(0), v128.load64_zero(at), 0, 8, 1, 9, 2, 10, 3, 11)
+    return v128.and(i32x4.shr_s(high, 3), i32x4.splat(<i32>0x8fffffff))
+  }
   return f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(at))))
 }
 
@@ -66,13 +79,17 @@ function scaleAt<T>(h: Heads, table: usize, position: u32, kvHead: u32, side: us
   return page + <usize>h.kvHeads * PAGE * h.headDim + (<usize>kvHead * PAGE + (position % PAGE)) * 4
 }
 
-/** Four float32 as bfloat16, round half to even, in the low half. */
+/** Four float32 as float16 in the low half, round half to even; what float16 has no full precision for is 0. */
 // @ts-ignore: decorator
 @inline
-function toBfloat16(x: v128): v128 {
-  const odd = v128.and(i32x4.shr_u(x, 16), i32x4.splat(1))
-  const rounded = i32x4.shr_u(i32x4.add(i32x4.add(x, i32x4.splat(0x7fff)), odd), 16)
-  return i16x8.narrow_i32x4_u(rounded, rounded)
+function toFloat16(x: v128): v128 {
+  const y = f32x4.mul(x, f32x4.splat(1 / unit<u16>()))
+  const size = v128.and(y, i32x4.splat(0x7fffffff))
+  const odd = v128.and(i32x4.shr_u(size, 13), i32x4.splat(1))
+  const rounded = i32x4.shr_u(i32x4.add(i32x4.add(size, i32x4.splat(0xfff)), odd), 13)
+  const kept = v128.and(i32x4.min_s(rounded, i32x4.splat(0x7fff)), i32x4.gt_s(size, i32x4.splat(0x7fffff)))
+  const signed = v128.or(kept, i32x4.shr_u(v128.and(x, i32x4.splat(<i32>0x80000000)), 16))
+  return i16x8.narrow_i32x4_u(signed, signed)
 }
 
 /** Writes one position's key or value of one kv head. */
@@ -83,7 +100,7 @@ export function storeVector<T>(h: Heads, table: usize, position: u32, kvHead: u3
     return
   }
   if (sizeof<T>() == 2) {
-    for (let i: usize = 0; i < h.headDim; i += 4) v128.store64_lane(at + (i << 1), toBfloat16(v128.load(x + (i << 2))), 0)
+    for (let i: usize = 0; i < h.headDim; i += 4) v128.store64_lane(at + (i << 1), toFloat16(v128.load(x + (i << 2))), 0)
     return
   }
   let most = f32x4.splat(0)
@@ -158,31 +175,28 @@ function scorePage1<T>(q: usize, keys: usize, headDim: usize, count: u32, scores
 }
 
 /**
- * out (2 heads, `stride` bytes apart) += p (2 heads, CHUNK apart) @ V of `count` positions of one page. Four
+ * out (4 heads, `stride` bytes apart) += p (4 heads, CHUNK apart) @ V of `count` positions of one page. Two
  * positions at a time are walked from end to end, so that memory is read in long runs.
  */
 // @ts-ignore: decorator
 @inline
-function mixPage2<T>(p: usize, values: usize, headDim: usize, count: u32, out: usize, stride: usize): void {
+function mixPage4<T>(p: usize, values: usize, headDim: usize, count: u32, out: usize, stride: usize): void {
   const row = headDim * sizeof<T>()
-  let n: u32 = 0, w = p, at = values
-  for (; n + 4 <= count; n += 4, w += 16, at += 4 * row) {
-    const a0 = v128.load32_splat(w), a1 = v128.load32_splat(w, 4), a2 = v128.load32_splat(w, 8), a3 = v128.load32_splat(w, 12)
-    const b0 = v128.load32_splat(w, CHUNK * 4), b1 = v128.load32_splat(w, CHUNK * 4 + 4)
-    const b2 = v128.load32_splat(w, CHUNK * 4 + 8), b3 = v128.load32_splat(w, CHUNK * 4 + 12)
-    let v = at, o = out
-    for (let i: usize = 0; i < headDim; i += 4, v += 4 * sizeof<T>(), o += 16) {
-      const v0 = load4<T>(v), v1 = load4<T>(v + row), v2 = load4<T>(v + 2 * row), v3 = load4<T>(v + 3 * row)
-      v128.store(o, madd(a3, v3, madd(a2, v2, madd(a1, v1, madd(a0, v0, v128.load(o))))))
-      v128.store(o + stride, madd(b3, v3, madd(b2, v2, madd(b1, v1, madd(b0, v0, v128.load(o + stride))))))
-    }
-  }
-  for (; n < count; n++, w += 4, at += row) {
+  for (let n: u32 = 0; n < count; n += 2) {
+    // An odd last position has a twin that weighs nothing.
+    const w = p + (n << 2), at = values + n * row, odd = n + 1 == count, next = odd ? at : at + row
     const a0 = v128.load32_splat(w), b0 = v128.load32_splat(w, CHUNK * 4)
+    const c0 = v128.load32_splat(w, CHUNK * 8), d0 = v128.load32_splat(w, CHUNK * 12)
+    const none = i32x4.splat(odd ? 0 : -1)
+    const a1 = v128.and(none, v128.load32_splat(w, 4)), b1 = v128.and(none, v128.load32_splat(w, CHUNK * 4 + 4))
+    const c1 = v128.and(none, v128.load32_splat(w, CHUNK * 8 + 4)), d1 = v128.and(none, v128.load32_splat(w, CHUNK * 12 + 4))
     for (let i: usize = 0; i < headDim; i += 4) {
-      const v0 = load4<T>(at + i * sizeof<T>()), o = out + (i << 2)
-      v128.store(o, madd(a0, v0, v128.load(o)))
-      v128.store(o + stride, madd(b0, v0, v128.load(o + stride)))
+      const v0 = load4<T>(at + i * sizeof<T>()), v1 = load4<T>(next + i * sizeof<T>())
+      const a = out + (i << 2), b = a + stride, c = b + stride, d = c + stride
+      v128.store(a, madd(a1, v1, madd(a0, v0, v128.load(a))))
+      v128.store(b, madd(b1, v1, madd(b0, v0, v128.load(b))))
+      v128.store(c, madd(c1, v1, madd(c0, v0, v128.load(c))))
+      v128.store(d, madd(d1, v1, madd(d0, v0, v128.load(d))))
     }
   }
 }
@@ -204,8 +218,8 @@ function mixPage1<T>(p: usize, values: usize, headDim: usize, count: u32, out: u
   }
 }
 
-/** Scores (CHUNK) of one head, in place: cap, softmax numerators; the partial's maximum and sum. */
-function soften(h: Heads, scores: usize, count: u32, partial: usize): void {
+/** Scores (CHUNK) of one head, in place: cap, softmax numerators times `factor`; the partial's maximum and sum. */
+function soften(h: Heads, scores: usize, count: u32, factor: f32, partial: usize): void {
   // Lanes past the end must not win: they are set to minus infinity, whose exponential is 0.
   const padded = (count + 3) & ~3
   for (let i = count; i < padded; i++) store<f32>(scores + (i << 2), -Infinity)
@@ -221,10 +235,10 @@ function soften(h: Heads, scores: usize, count: u32, partial: usize): void {
   for (let i: usize = 0; i < <usize>padded << 2; i += 16) {
     const x = f32x4.sub(v128.load(scores + i), f32x4.splat(maximum))
     // e^-60 is nothing beside 1 in float32, but sums of such products are denormal, and those are slow.
-    v128.store(scores + i, v128.and(exp4(x), f32x4.gt(x, f32x4.splat(-60))))
+    const weights = v128.and(exp4(x), f32x4.gt(x, f32x4.splat(-60)))
+    sum = f32x4.add(sum, weights)
+    v128.store(scores + i, f32x4.mul(weights, f32x4.splat(factor)))
   }
-  for (let i = count; i < padded; i++) store<f32>(scores + (i << 2), 0)
-  for (let i: usize = 0; i < <usize>padded << 2; i += 16) sum = f32x4.add(sum, v128.load(scores + i))
   const end = partial + (<usize>h.headDim << 2)
   store<f32>(end, maximum)
   store<f32>(end, sumLanes(sum), 4)
@@ -234,7 +248,7 @@ function soften(h: Heads, scores: usize, count: u32, partial: usize): void {
  * Partials of one token over positions from .. to of one chunk, for `heads` heads of one kv head's group, the
  * first of them `head`. A page's keys, then a page's values, serve all of them while they are in the cache.
  *
- * @param q (heads, head_dim) of all heads, rotated
+ * @param q (heads, head_dim) of all heads, rotated, times the scale of the scores and unit<T>()
  * @param scratch CHUNK floats for each head of a group, of this thread
  * @param partials (heads, partialFloats) of all heads
  */
@@ -261,49 +275,33 @@ export function attendChunk<T>(
     for (let i = fours; i < heads; i++) {
       scorePage1<T>(queries + i * headBytes, keys, h.headDim, count, scores + i * CHUNK * 4)
     }
-    scaleScores<T>(h, table, at, kvHead, count, heads, scores)
+    if (sizeof<T>() == 1) scaleRows(scaleAt<T>(h, table, at, kvHead, 0), count, heads, scores)
     at += count
   }
   for (let i: u32 = 0; i < heads; i++) {
     const out = outs + i * stride
-    soften(h, scratch + i * CHUNK * 4, to - from, out)
+    soften(h, scratch + i * CHUNK * 4, to - from, unit<T>(), out)
     memory.fill(out, 0, headBytes)
   }
   for (let at = from; at < to; ) {
     const count = min(PAGE - (at % PAGE), to - at)
     const values = vectorAt<T>(h, table, at, kvHead, 1)
     const p = scratch + ((at - from) << 2)
-    if (sizeof<T>() == 1) scaleRows(scaleAt<T>(h, table, at, kvHead, 1), count, heads, p, 1)
-    const twos = heads & ~1
-    for (let i: u32 = 0; i < twos; i += 2) {
-      mixPage2<T>(p + i * CHUNK * 4, values, h.headDim, count, outs + i * stride, stride)
+    if (sizeof<T>() == 1) scaleRows(scaleAt<T>(h, table, at, kvHead, 1), count, heads, p)
+    for (let i: u32 = 0; i < fours; i += 4) {
+      mixPage4<T>(p + i * CHUNK * 4, values, h.headDim, count, outs + i * stride, stride)
     }
-    for (let i = twos; i < heads; i++) mixPage1<T>(p + i * CHUNK * 4, values, h.headDim, count, outs + i * stride)
+    for (let i = fours; i < heads; i++) mixPage1<T>(p + i * CHUNK * 4, values, h.headDim, count, outs + i * stride)
     at += count
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function scaleScores<T>(h: Heads, table: usize, first: u32, kvHead: u32, count: u32, group: u32, scores: usize): void {
-  if (sizeof<T>() == 1) {
-    scaleRows(scaleAt<T>(h, table, first, kvHead, 0), count, group, scores, h.scale)
-    return
-  }
-  for (let head: u32 = 0; head < group; head++) {
-    for (let n: u32 = 0; n < count; n++) {
-      const at = scores + ((head * CHUNK + n) << 2)
-      store<f32>(at, load<f32>(at) * h.scale)
-    }
-  }
-}
-
-/** Each position's scale, and `factor`, on every head's entry. */
-function scaleRows(scales: usize, count: u32, group: u32, entries: usize, factor: f32): void {
+/** Each position's scale on every head's entry. */
+function scaleRows(scales: usize, count: u32, group: u32, entries: usize): void {
   for (let head: u32 = 0; head < group; head++) {
     for (let n: u32 = 0; n < count; n++) {
       const at = entries + ((head * CHUNK + n) << 2)
-      store<f32>(at, load<f32>(at) * (load<f32>(scales + (n << 2)) * factor))
+      store<f32>(at, load<f32>(at) * load<f32>(scales + (n << 2)))
     }
   }
 }

@@ -1,11 +1,11 @@
 /** One pass of new tokens through the model, in phases that all threads walk together. */
 import { announce, awaitChange, Barrier, meet } from './barrier'
 import {
-  attendChunk, CHUNK, finishPartial, Heads, mergePartial, partialFloats, sideBytes, storeVector,
+  attendChunk, CHUNK, finishPartial, Heads, mergePartial, partialFloats, sideBytes, storeVector, unit,
 } from './attention'
 import { gelu4, softcap4 } from './math'
 import { Activations, Matrix, multiply } from './matmul'
-import { add, rmsNorm } from './norm'
+import { add, rmsNorm, scale } from './norm'
 import { gatherRow } from './pack'
 import { clearPadding, quantizeBlock } from './quantize'
 import { rotate } from './rope'
@@ -164,7 +164,7 @@ function project(m: Model, w: Matrix, a: Activations, y: usize, claims: usize): 
   }
 }
 
-/** Rotates queries and keys, normalizes them first where Gemma 3 does, and caches keys and values. */
+/** Rotates and scales queries, rotates keys, both normalized first where Gemma 3 does; caches keys and values. */
 function cacheKeys<T>(m: Model, j: Job, layer: Layer, h: Heads, thread: u32): void {
   const headBytes = <usize>h.headDim << 2
   const all = h.heads + 2 * h.kvHeads
@@ -178,6 +178,7 @@ function cacheKeys<T>(m: Model, j: Job, layer: Layer, h: Heads, thread: u32): vo
       const norm = head < h.heads ? layer.queryNorm : layer.keyNorm
       if (norm) rmsNorm(x, norm, x, h.headDim, m.epsilon)
       rotate(x, angles, h.headDim)
+      if (head < h.heads) scale(x, h.headDim, h.scale * unit<T>())
     }
     for (let kvHead: u32 = 0; kvHead < h.kvHeads; kvHead++) {
       const k = q + (h.heads + kvHead) * headBytes

@@ -25,3 +25,8 @@ export function rmsNorm(x: usize, w: usize, y: usize, n: u32, eps: f32): void {
 export function add(x: usize, y: usize, n: u32): void {
   for (let i: usize = 0; i < <usize>n << 2; i += 16) v128.store(x + i, f32x4.add(v128.load(x + i), v128.load(y + i)))
 }
+
+/** x (n) *= factor. */
+export function scale(x: usize, n: u32, factor: f32): void {
+  for (let i: usize = 0; i < <usize>n << 2; i += 16) v128.store(x + i, f32x4.mul(v128.load(x + i), f32x4.splat(factor)))
+}
