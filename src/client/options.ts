@@ -35,8 +35,8 @@ export interface Settings {
   urlOf(path: string): URL
   /** What one request is sent with, its token included. */
   headers(signal: AbortSignal): Promise<Headers>
-  /** The server answered 401 to these headers. */
-  refused(headers: Headers): void
+  /** The server answered 401 to these headers; true where others may be had. */
+  refused(headers: Headers): boolean
   /** The text without the key, the tokens and the headers' values. */
   hide(text: string): string
 }
@@ -83,6 +83,7 @@ export function settingsFrom(options: ClientOptions): Settings {
     },
     refused(sent) {
       auth?.refused(sent.get('authorization')?.slice('Bearer '.length) ?? '')
+      return auth !== undefined
     },
     hide: (text) =>
       [...tokens, ...secrets].reduce((hidden, secret) => hidden.replaceAll(secret, '[hidden]'), text),

@@ -143,31 +143,53 @@ describe('a token', () => {
     expect(clock.pending).toBe(0)
   })
 
-  it('signs the requests of a client in, is renewed after a 401, and stands in no error', async () => {
-    await using google = await fakeGoogle((_, count) => granted(`ya29.token-${count}`))
-    const { fetch, calls } = fakeFetch(({ headers }) =>
-      headers.get('authorization') === 'Bearer ya29.token-1'
-        ? Response.json(
-            { error: { code: 401, message: 'No ya29.token-1 here', status: 'UNAUTHENTICATED' } },
-            { status: 401 },
-          )
-        : eventStream('data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n'),
-    )
-    const client = createClient({
-      baseURL: 'http://127.0.0.1:1/v1',
-      auth: googleTokens(user(google.url)),
-      fetch,
+  /** A client of a server that refuses these tokens. */
+  const clientRefusing = (
+    url: string,
+    ...refused: readonly string[]
+  ): { ask: () => Promise<void>; tokens: () => string[] } => {
+    const { fetch, calls } = fakeFetch(({ headers }) => {
+      const token = headers.get('authorization')!.slice('Bearer '.length)
+      const error = { code: 401, message: `No ${token} here`, status: 'UNAUTHENTICATED' }
+      return refused.includes(token)
+        ? Response.json({ error }, { status: 401 })
+        : eventStream('data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n')
     })
+    const client = createClient({ baseURL: 'http://127.0.0.1:1/v1', auth: googleTokens(user(url)), fetch })
     const ask = async (): Promise<void> => {
       for await (const _ of client.chat({ prompt: 'x' }));
     }
+    return { ask, tokens: () => calls.map(({ headers }) => headers.get('authorization')!.slice(7)) }
+  }
+
+  it('signs the requests of a client in, and is renewed after a 401 without the caller noticing', async () => {
+    await using google = await fakeGoogle((_, count) => granted(`ya29.token-${count}`))
+    const { ask, tokens } = clientRefusing(google.url, 'ya29.token-1')
+    await ask()
+    await ask()
+    expect(tokens()).toEqual(['ya29.token-1', 'ya29.token-2', 'ya29.token-2'])
+  })
+
+  it('is renewed once for each request, and stands in no error', async () => {
+    await using google = await fakeGoogle((_, count) => granted(`ya29.token-${count}`))
+    const { ask, tokens } = clientRefusing(google.url, 'ya29.token-1', 'ya29.token-2')
     const error = await thrownBy(ask)
     expect(error).toMatchObject({ code: 'unauthorized', message: 'No [hidden] here' })
-    await ask()
-    expect(calls.map(({ headers }) => headers.get('authorization'))).toEqual([
-      'Bearer ya29.token-1',
-      'Bearer ya29.token-2',
-    ])
+    expect(tokens()).toEqual(['ya29.token-1', 'ya29.token-2'])
+  })
+
+  it('is not sent again where the source has no other', async () => {
+    let asked = 0
+    const client = createClient({
+      baseURL: 'http://127.0.0.1:1/v1',
+      auth: { token: async () => 'the-only-token', refused: () => {} },
+      fetch: async () => {
+        asked++
+        return new Response('', { status: 401 })
+      },
+    })
+    expect(await thrownBy(() => client.models())).toMatchObject({ code: 'unauthorized' })
+    expect(asked).toBe(1)
   })
 })
 
