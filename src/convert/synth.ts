@@ -3,6 +3,7 @@ import { FacetError } from '../errors.ts'
 import { configFrom } from '../gemma/config.ts'
 import { toBfloat16 } from '../gemma/dtype.ts'
 import { CONFIG_FILE, type Manifest, TOKENIZER_FILES } from '../gemma/manifest.ts'
+import { publishedShape, type Shape } from '../gemma/published.ts'
 import { tokenizerFromModel } from '../gemma/sentencepiece.ts'
 import { tokenizerFromJson } from '../gemma/tokenizer-json.ts'
 import { parseJson, readOptional } from './checkpoint-files.ts'
@@ -11,41 +12,11 @@ import { BITS, layOut, type Piece, type WeightFormat } from './layout.ts'
 import { writeModel } from './model-directory.ts'
 import { type Disk, disk } from './output.ts'
 
-interface Shape {
-  readonly vocab_size: number
-  readonly hidden_size: number
-  readonly intermediate_size: number
-  readonly num_hidden_layers: number
-  readonly num_attention_heads: number
-  readonly num_key_value_heads: number
-  readonly head_dim: number
-  readonly max_position_embeddings: number
-}
-
 export type SynthName = 'gemma-2b' | 'gemma-7b' | 'tiny'
 
-/** In the words of config.json. The Gemmas as in the report of Gemma 1, tables 1 and 2. */
 const SHAPES: Readonly<Record<SynthName, Shape>> = {
-  'gemma-2b': {
-    vocab_size: 256_000,
-    hidden_size: 2048,
-    intermediate_size: 16_384,
-    num_hidden_layers: 18,
-    num_attention_heads: 8,
-    num_key_value_heads: 1,
-    head_dim: 256,
-    max_position_embeddings: 8192,
-  },
-  'gemma-7b': {
-    vocab_size: 256_000,
-    hidden_size: 3072,
-    intermediate_size: 24_576,
-    num_hidden_layers: 28,
-    num_attention_heads: 16,
-    num_key_value_heads: 16,
-    head_dim: 256,
-    max_position_embeddings: 8192,
-  },
+  'gemma-2b': publishedShape('gemma-2b'),
+  'gemma-7b': publishedShape('gemma-7b'),
   /** As the model that ships with Facet, but with room for longer prompts. */
   tiny: {
     vocab_size: 8192,

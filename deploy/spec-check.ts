@@ -1,0 +1,174 @@
+/** Checks what stands under `deployments`: the first problem, with its field, its nearest word and what to do. */
+import {
+  type Check,
+  ConfigProblem,
+  count,
+  type Fields,
+  flag,
+  isObject,
+  listOf,
+  mapOf,
+  must,
+  object,
+  oneOf,
+  type Path,
+  positive,
+  text,
+  variable,
+} from '../src/check.ts'
+import { MODEL_IDS } from './models.ts'
+import { regionsOf } from './prices.ts'
+import { acceleratorsOf } from './profiles.ts'
+import { serversOf } from './servers.ts'
+import { CAPACITIES, type DeploymentSpec, type GkeSpec, type VertexSpec } from './spec.ts'
+import type { TargetName } from './target.ts'
+
+const project: Check = must(
+  (value) => typeof value === 'string' && /^[a-z][a-z0-9-]{4,28}[a-z0-9]$/.test(value),
+  'a Google Cloud project id (6 to 30 lower-case letters, digits and hyphens)',
+)
+/** A DNS label: what Kubernetes and Google Cloud take as a name. */
+const label: Check = must(
+  (value) => typeof value === 'string' && /^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$/.test(value),
+  'a name of at most 40 lower-case letters, digits and hyphens that begins with a letter',
+)
+const bucket: Check = must(
+  (value) => typeof value === 'string' && /^gs:\/\/[a-z0-9][a-z0-9._-]+[a-z0-9](\/[^?#\s]*)?$/.test(value),
+  'a place in a bucket, such as gs://bucket/folder',
+)
+const host: Check = must(
+  (value) => typeof value === 'string' && /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/.test(value),
+  'a host name, such as gemma.example.com',
+)
+const wholeFrom = (least: number, most: number): Check =>
+  must(
+    (value) => Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most,
+    `a whole number from ${least} to ${most}`,
+  )
+const among =
+  (...values: readonly number[]): Check =>
+  (value, path) =>
+    must((one) => values.includes(one as number), `one of ${values.join(', ')}`)(value, path)
+const type: Check = () => {}
+
+/** `google/gemma-7b-it` is the same model as `gemma-7b-it`. */
+const model: Check = (value, path) =>
+  oneOf(...MODEL_IDS)(typeof value === 'string' ? value.replace(/^google\//, '') : value, path)
+
+const guard = object({}, { dollarsPerHour: positive, dollars: positive, ttlHours: positive })
+
+const common: Fields = { contextTokens: count, concurrency: count, guard }
+
+/** An object whose fields depend on one of them. */
+const choice =
+  (key: string, kinds: Readonly<Record<string, Check>>): Check =>
+  (value, path) => {
+    if (!isObject(value)) throw new ConfigProblem(path, `must be an object with ${key}`)
+    if (value[key] === undefined) {
+      throw new ConfigProblem(path, `lacks ${key}, which is one of ${Object.keys(kinds).join(', ')}`)
+    }
+    oneOf(...Object.keys(kinds))(value[key], [...path, key])
+    kinds[String(value[key])]!(value, path)
+  }
+
+const weights = choice('from', {
+  huggingface: object({ from: type }, { tokenEnv: variable, revision: text }),
+  bucket: object({ from: type, uri: bucket }, { loader: oneOf('gcsfuse', 'streamer') }),
+})
+
+const expose = choice('to', {
+  cluster: object({ to: type }, {}),
+  internal: object({ to: type }, {}),
+  public: object({ to: type, host, keysEnv: variable }, {}),
+})
+
+function accelerated(target: TargetName): { readonly required: Fields; readonly optional: Fields } {
+  const servers = serversOf(target)
+  return {
+    required: { target: type, model, project, region: text },
+    optional: {
+      ...common,
+      accelerator: oneOf(...acceleratorsOf(target)),
+      devices: among(1, 2, 4, 8),
+      server: oneOf(...servers.map(({ name }) => name)),
+      dtype: oneOf(...new Set(servers.flatMap(({ dtypes }) => dtypes))),
+      kvDtype: oneOf(...new Set(servers.flatMap(({ kvDtypes }) => kvDtypes))),
+      maxSequences: wholeFrom(1, 1024),
+      replicas: object({}, { min: wholeFrom(0, 100), max: wholeFrom(1, 100) }),
+      traffic: object({ promptTokens: count, completionTokens: count }, {}),
+      weights,
+    },
+  }
+}
+
+function gke(target: 'gke-gpu' | 'gke-tpu'): Check {
+  const { required, optional } = accelerated(target)
+  return object(required, {
+    ...optional,
+    cluster: label,
+    namespace: label,
+    capacity: listOf(oneOf(...CAPACITIES)),
+    adapters: mapOf(object({ source: text }, { rank: among(8, 16, 32, 64, 128, 256) })),
+    expose,
+    canary: object({ percent: wholeFrom(1, 99), from: label }, {}),
+  })
+}
+
+function vertex(target: 'vertex-gpu' | 'vertex-tpu'): Check {
+  const { required, optional } = accelerated(target)
+  return object(required, {
+    ...optional,
+    capacity: listOf(oneOf('on-demand', 'spot')),
+    image: text,
+    serviceAccount: must(
+      (value) => typeof value === 'string' && /^[^@\s]+@[^@\s]+\.gserviceaccount\.com$/.test(value),
+      'the address of a service account, such as vertex@project.iam.gserviceaccount.com',
+    ),
+  })
+}
+
+const CHECKS: Readonly<Record<TargetName, Check>> = {
+  'gke-gpu': gke('gke-gpu'),
+  'gke-tpu': gke('gke-tpu'),
+  'vertex-gpu': vertex('vertex-gpu'),
+  'vertex-tpu': vertex('vertex-tpu'),
+  cloudrun: object(
+    { target: type, model, project, region: text, modelDirectory: bucket },
+    {
+      ...common,
+      image: text,
+      vcpus: among(1, 2, 4, 6, 8),
+      memoryGiB: wholeFrom(1, 32),
+      maxInstances: wholeFrom(1, 1000),
+      public: flag,
+      keysEnv: variable,
+    },
+  ),
+  workers: object(
+    { target: type, mode: oneOf('model', 'gateway') },
+    { modelDirectory: text, domain: host, keysEnv: variable, guard },
+  ),
+}
+
+/** What one deployment says. @throws ConfigProblem, with the field */
+export const checkDeployment: Check = (value, path) => {
+  choice('target', CHECKS)(value, path)
+  const spec = value as DeploymentSpec
+  if (spec.target === 'workers' || spec.target === 'cloudrun') return
+  checkRegion(spec, path)
+  const { min, max } = spec.replicas ?? {}
+  if (min !== undefined && max !== undefined && min > max) {
+    throw new ConfigProblem([...path, 'replicas', 'min'], `is ${min}, but max is ${max}`)
+  }
+}
+
+function checkRegion(spec: GkeSpec | VertexSpec, path: Path): void {
+  const name = spec.accelerator ?? acceleratorsOf(spec.target)[0]!
+  oneOf(...regionsOf(name))(spec.region, [...path, 'region'])
+}
+
+/** Everything under `deployments`; their names become names of resources. @throws ConfigProblem */
+export const checkDeployments: Check = (value, path) => {
+  mapOf(checkDeployment)(value, path)
+  for (const name of Object.keys(value as object)) label(name, [...path, name])
+}

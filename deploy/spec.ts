@@ -1,0 +1,134 @@
+/** What stands under `deployments` in facet.config.ts: what is wanted, said once, whatever the place. */
+import type { AcceleratorName } from './profiles.ts'
+import type { Dtype, ServerName } from './servers.ts'
+
+/** How machines are had, the cheapest or surest first: each is tried where the one before has none. */
+export type Capacity = 'reservation' | 'on-demand' | 'flex-start' | 'spot'
+export const CAPACITIES: readonly Capacity[] = ['reservation', 'on-demand', 'flex-start', 'spot']
+
+/** What `status`, `up` and a job act on. */
+export interface Guard {
+  /** `up` refuses a plan whose dollars an hour, at its most replicas, are above this. */
+  readonly dollarsPerHour?: number
+  /** Spent by the plan's prices since `up`: then the deployment goes down. */
+  readonly dollars?: number
+  /** After this long the deployment goes down. */
+  readonly ttlHours?: number
+}
+
+interface Common {
+  /** Such as `gemma-7b-it`, with or without `google/`. */
+  readonly model: string
+  /** Google Cloud project id. */
+  readonly project: string
+  readonly region: string
+  /** Most tokens of prompt and answer. Default: the model's own, at most 8192. */
+  readonly contextTokens?: number
+  /** Answers at the same time, each with a full context. Default 4. */
+  readonly concurrency?: number
+  readonly guard?: Guard
+}
+
+/** A LoRA adapter, served beside the model under its own name. */
+export interface Adapter {
+  /** On Hugging Face, or `gs://…`. */
+  readonly source: string
+  /** Default 16. */
+  readonly rank?: number
+}
+
+/** Where the weights come from. */
+export type Weights =
+  | {
+      readonly from: 'huggingface'
+      /** Environment variable with a token whose account accepted the licence. Default HF_TOKEN. */
+      readonly tokenEnv?: string
+      /** Commit, tag or branch. Default main. */
+      readonly revision?: string
+    }
+  | {
+      readonly from: 'bucket'
+      /** `gs://bucket/folder` with what the server reads: a checkpoint of Hugging Face, or a converted one. */
+      readonly uri: string
+      /** gcsfuse mounts the bucket, streamer reads it straight into the device (vLLM). Default gcsfuse. */
+      readonly loader?: 'gcsfuse' | 'streamer'
+    }
+
+interface Accelerated extends Common {
+  readonly accelerator?: AcceleratorName
+  /** A replica. Default: the fewest that hold one full context. */
+  readonly devices?: number
+  readonly server?: ServerName
+  readonly dtype?: Dtype
+  readonly kvDtype?: 'bf16' | 'fp8'
+  readonly maxSequences?: number
+  /** Default: as many as `concurrency` needs, up to twice that. min 0 scales to zero where the place can. */
+  readonly replicas?: { readonly min?: number; readonly max?: number }
+  /** Mean lengths, for speed and price. Default: 512 and 256, or what fits the context. */
+  readonly traffic?: { readonly promptTokens: number; readonly completionTokens: number }
+  readonly weights?: Weights
+}
+
+export interface GkeSpec extends Accelerated {
+  readonly target: 'gke-gpu' | 'gke-tpu'
+  /** Default `facet`. */
+  readonly cluster?: string
+  /** Default `facet`. */
+  readonly namespace?: string
+  /** Default: on-demand. */
+  readonly capacity?: readonly Capacity[]
+  readonly adapters?: Readonly<Record<string, Adapter>>
+  /**
+   * Who reaches it. cluster: only pods of the cluster. internal: the VPC, through the Inference Gateway.
+   * public: the Internet, with TLS and sign-in. Default cluster.
+   */
+  readonly expose?:
+    | { readonly to: 'cluster' | 'internal' }
+    | {
+        readonly to: 'public'
+        readonly host: string
+        /** Environment variable with the keys that callers may use, separated by commas. */
+        readonly keysEnv: string
+      }
+  /** Share of requests, from 1 to 99, that go to `model` while another version serves the rest. */
+  readonly canary?: { readonly percent: number; readonly from: string }
+}
+
+export interface VertexSpec extends Accelerated {
+  readonly target: 'vertex-gpu' | 'vertex-tpu'
+  /** Default on-demand. */
+  readonly capacity?: readonly ('on-demand' | 'spot')[]
+  /** A same-region Artifact Registry image instead of Google's; then the server's own paths are invoked. */
+  readonly image?: string
+  /** Whom the containers run as. Default: Vertex AI's own. */
+  readonly serviceAccount?: string
+}
+
+export interface CloudRunSpec extends Common {
+  readonly target: 'cloudrun'
+  /** In Artifact Registry, built from deploy/Dockerfile. Default: built and pushed by `up`. */
+  readonly image?: string
+  /** `gs://bucket/folder` of a model directory made by `facet convert`. */
+  readonly modelDirectory: string
+  readonly vcpus?: 1 | 2 | 4 | 6 | 8
+  readonly memoryGiB?: number
+  readonly maxInstances?: number
+  /** Default false: callers need roles/run.invoker. */
+  readonly public?: boolean
+  /** Environment variable with the API keys that callers may use. */
+  readonly keysEnv?: string
+}
+
+export interface WorkersSpec {
+  readonly target: 'workers'
+  /** model: a small model runs in the Worker. gateway: it routes to the endpoints of this file. */
+  readonly mode: 'model' | 'gateway'
+  /** Of mode model: a model directory below 128 MB in all, no file above 25 MiB. */
+  readonly modelDirectory?: string
+  /** A domain of yours on Cloudflare; default: workers.dev. */
+  readonly domain?: string
+  readonly keysEnv?: string
+  readonly guard?: Guard
+}
+
+export type DeploymentSpec = GkeSpec | VertexSpec | CloudRunSpec | WorkersSpec
