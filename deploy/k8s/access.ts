@@ -1,0 +1,119 @@
+/** Who may reach the pods and as whom they act: Service, ServiceAccount, NetworkPolicy, PodDisruptionBudget. */
+import type { JsonObject } from '../target.ts'
+import { type KubeObject, selectorLabels, toObject } from './object.ts'
+import { HTTP_PORT, type Serving } from './serving.ts'
+
+/** Ranges that no public server has; the weights come from outside, everything else stays unreachable. */
+const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/16']
+/** From where Google's load balancers check health and proxy. */
+const GOOGLE_FRONT_ENDS = ['35.191.0.0/16', '130.211.0.0/22']
+
+export function toServiceAccount(serving: Serving): KubeObject {
+  const { googleServiceAccount } = serving
+  return toObject(
+    'v1',
+    'ServiceAccount',
+    serving,
+    { automountServiceAccountToken: false },
+    googleServiceAccount === undefined
+      ? {}
+      : { annotations: { 'iam.gke.io/gcp-service-account': googleServiceAccount } },
+  )
+}
+
+/** Inside the cluster only. */
+export function toService(serving: Serving): KubeObject {
+  return toObject('v1', 'Service', serving, {
+    spec: {
+      type: 'ClusterIP',
+      selector: { ...selectorLabels(serving) },
+      ports: [{ name: 'http', port: 80, targetPort: 'http', protocol: 'TCP', appProtocol: 'http' }],
+    },
+  })
+}
+
+/** The label that lets pods of the same namespace call the server. */
+export function toClientLabel(serving: Serving): string {
+  return `${serving.name}-client`
+}
+
+/** Calls from labelled pods of the namespace; out to DNS, to Google's metadata server and to public HTTPS. */
+export function toNetworkPolicy(serving: Serving): KubeObject {
+  return toObject('networking.k8s.io/v1', 'NetworkPolicy', serving, {
+    spec: {
+      podSelector: { matchLabels: { ...selectorLabels(serving) } },
+      policyTypes: ['Ingress', 'Egress'],
+      ingress: [
+        {
+          from: [{ podSelector: { matchLabels: { [toClientLabel(serving)]: 'true' } } }],
+          ports: [{ port: HTTP_PORT, protocol: 'TCP' }],
+        },
+      ],
+      egress: [
+        {
+          to: [
+            {
+              namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } },
+              podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } },
+            },
+          ],
+          ports: [
+            { port: 53, protocol: 'UDP' },
+            { port: 53, protocol: 'TCP' },
+          ],
+        },
+        {
+          // Workload identity asks these for tokens: the first with Dataplane V2, the second without.
+          to: [{ ipBlock: { cidr: '169.254.169.254/32' } }, { ipBlock: { cidr: '169.254.169.252/32' } }],
+          ports: [
+            { port: 80, protocol: 'TCP' },
+            { port: 988, protocol: 'TCP' },
+          ],
+        },
+        {
+          to: [{ ipBlock: { cidr: '0.0.0.0/0', except: PRIVATE } }],
+          ports: [{ port: 443, protocol: 'TCP' }],
+        },
+      ],
+    },
+  })
+}
+
+/** One more way in, for what a component adds; policies add up. */
+export function toIngressPolicy(
+  serving: Serving,
+  suffix: string,
+  from: readonly JsonObject[],
+  ports: readonly number[] = [HTTP_PORT],
+): KubeObject {
+  return toObject(
+    'networking.k8s.io/v1',
+    'NetworkPolicy',
+    serving,
+    {
+      spec: {
+        podSelector: { matchLabels: { ...selectorLabels(serving) } },
+        policyTypes: ['Ingress'],
+        ingress: [{ from, ports: ports.map((port) => ({ port, protocol: 'TCP' })) }],
+      },
+    },
+    { name: `${serving.name}-${suffix}` },
+  )
+}
+
+/** Google's health checks, and the proxies of the region's proxy-only subnet. */
+export function toGatewaySources(proxyRange: string): JsonObject[] {
+  return [proxyRange, ...GOOGLE_FRONT_ENDS].map((cidr) => ({ ipBlock: { cidr } }))
+}
+
+/** At most one pod is taken at a time; pods that are not ready never hold up a drain. */
+export function toDisruptionBudget(serving: Serving): KubeObject {
+  return toObject('policy/v1', 'PodDisruptionBudget', serving, {
+    spec: {
+      // Not minAvailable: with one replica that would keep nodes from ever being drained.
+      maxUnavailable: 1,
+      selector: { matchLabels: { ...selectorLabels(serving) } },
+      unhealthyPodEvictionPolicy: 'AlwaysAllow',
+    },
+  })
+}

@@ -1,0 +1,239 @@
+/** One address in front of several replicas: Gateway, route, and the InferencePool with its endpoint picker. */
+import { FacetError } from '../../src/errors.ts'
+import type { JsonObject } from '../target.ts'
+import { toGatewaySources, toIngressPolicy } from './access.ts'
+import { type KubeObject, objectLabels, selectorLabels, toObject } from './object.ts'
+import { CONTAINER_SECURITY } from './pod.ts'
+import { toServerMetrics } from './server-metrics.ts'
+import { HTTP_PORT, type Serving } from './serving.ts'
+
+export type Exposure =
+  /** Reached from the same VPC only. */
+  | { readonly to: 'vpc' }
+  /** Reached by anybody: over TLS, and the server must ask for a key. */
+  | {
+      readonly to: 'internet'
+      readonly hostname: string
+      /** Name of a certificate of Certificate Manager or of the load balancer, in the same region. */
+      readonly certificate: string
+    }
+
+export interface Gateway {
+  readonly exposure: Exposure
+  /** The region's proxy-only subnet, such as `10.129.0.0/23`: from there the load balancer calls. */
+  readonly proxyRange: string
+  /** The endpoint picker's image. */
+  readonly pickerImage: string
+}
+
+const PICKER_PORT = 9002
+const PICKER_HEALTH_PORT = 9003
+/** A long answer may take as long as the longest a Gateway of GKE allows for. */
+const TIMEOUT_SECONDS = 3600
+
+/** @throws FacetError invalid_request for a public address without sign-in */
+export function toGateway(serving: Serving, gateway: Gateway): KubeObject[] {
+  const { exposure } = gateway
+  if (exposure.to === 'internet' && !(serving.server === 'vllm' && serving.apiKey))
+    throw new FacetError(
+      'invalid_request',
+      'apiKey is required for a gateway that the internet reaches: name the Secret that holds the key.',
+      { field: 'apiKey' },
+    )
+  return [
+    ...toPicker(serving, gateway.pickerImage),
+    toInferencePool(serving),
+    toListener(serving, exposure),
+    toRoute(serving, exposure),
+    ...toBackendPolicies(serving),
+    toIngressPolicy(serving, 'gateway', toGatewaySources(gateway.proxyRange)),
+    toIngressPolicy(
+      serving,
+      'picker-metrics',
+      [{ podSelector: { matchLabels: { ...selectorLabels(serving, 'picker') } } }],
+      [toServerMetrics(serving).portNumber],
+    ),
+  ]
+}
+
+/** inference.networking.k8s.io/v1 only: with the old group beside it a gateway answers 503. */
+function toInferencePool(serving: Serving): KubeObject {
+  return toObject('inference.networking.k8s.io/v1', 'InferencePool', serving, {
+    spec: {
+      selector: { matchLabels: { ...selectorLabels(serving) } },
+      targetPorts: [{ number: HTTP_PORT }],
+      endpointPickerRef: {
+        kind: 'Service',
+        name: toPickerName(serving),
+        port: { number: PICKER_PORT },
+        // Without the picker requests go to any pod, rather than to none.
+        failureMode: 'FailOpen',
+      },
+    },
+  })
+}
+
+function toListener(serving: Serving, exposure: Exposure): KubeObject {
+  const allowedRoutes = { namespaces: { from: 'Same' } }
+  const listener: JsonObject =
+    exposure.to === 'vpc'
+      ? { name: 'http', protocol: 'HTTP', port: 80, allowedRoutes }
+      : {
+          name: 'https',
+          protocol: 'HTTPS',
+          port: 443,
+          hostname: exposure.hostname,
+          tls: { mode: 'Terminate', options: { 'networking.gke.io/pre-shared-certs': exposure.certificate } },
+          allowedRoutes,
+        }
+  return toObject('gateway.networking.k8s.io/v1', 'Gateway', serving, {
+    spec: {
+      gatewayClassName: exposure.to === 'vpc' ? 'gke-l7-rilb' : 'gke-l7-regional-external-managed',
+      listeners: [listener],
+    },
+  })
+}
+
+function toRoute(serving: Serving, exposure: Exposure): KubeObject {
+  return toObject('gateway.networking.k8s.io/v1', 'HTTPRoute', serving, {
+    spec: {
+      parentRefs: [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name: serving.name }],
+      ...(exposure.to === 'internet' ? { hostnames: [exposure.hostname] } : {}),
+      rules: [
+        {
+          matches: [{ path: { type: 'PathPrefix', value: '/' } }],
+          backendRefs: [
+            { group: 'inference.networking.k8s.io', kind: 'InferencePool', name: serving.name, weight: 1 },
+          ],
+          timeouts: { request: `${TIMEOUT_SECONDS}s` },
+        },
+      ],
+    },
+  })
+}
+
+function toBackendPolicies(serving: Serving): KubeObject[] {
+  const targetRef = { group: 'inference.networking.k8s.io', kind: 'InferencePool', name: serving.name }
+  const paths = { vllm: '/health', 'tensorrt-llm': '/v2/health/ready' } as const
+  const requestPath =
+    serving.server === 'vllm' || serving.server === 'tensorrt-llm' ? paths[serving.server] : '/healthcheck'
+  return [
+    toObject('networking.gke.io/v1', 'GCPBackendPolicy', serving, {
+      spec: { targetRef, default: { timeoutSec: TIMEOUT_SECONDS, logging: { enabled: true } } },
+    }),
+    toObject('networking.gke.io/v1', 'HealthCheckPolicy', serving, {
+      spec: {
+        targetRef,
+        default: { config: { type: 'HTTP', httpHealthCheck: { requestPath, port: HTTP_PORT } } },
+      },
+    }),
+  ]
+}
+
+const toPickerName = (serving: Serving): string => `${serving.name}-picker`
+
+/** Reads pods and pool, and says for every request which pod has the shortest queue and the prompt cached. */
+function toPicker(serving: Serving, image: string): KubeObject[] {
+  const options = { name: toPickerName(serving), component: 'picker' }
+  const labels = { ...selectorLabels(serving, 'picker') }
+  const read = (apiGroup: string, ...resources: string[]): JsonObject => ({
+    apiGroups: [apiGroup],
+    resources,
+    verbs: ['get', 'list', 'watch'],
+  })
+  const health = { grpc: { port: PICKER_HEALTH_PORT, service: 'inference-extension' } }
+  const container: JsonObject = {
+    name: 'picker',
+    image,
+    args: [
+      `--pool-name=${serving.name}`,
+      '--pool-namespace=$(NAMESPACE)',
+      `--grpc-port=${PICKER_PORT}`,
+      `--grpc-health-port=${PICKER_HEALTH_PORT}`,
+    ],
+    env: [{ name: 'NAMESPACE', valueFrom: { fieldRef: { fieldPath: 'metadata.namespace' } } }],
+    ports: [
+      { name: 'grpc', containerPort: PICKER_PORT, protocol: 'TCP' },
+      { name: 'grpc-health', containerPort: PICKER_HEALTH_PORT, protocol: 'TCP' },
+    ],
+    startupProbe: { ...health, periodSeconds: 2, failureThreshold: 60 },
+    readinessProbe: { ...health, periodSeconds: 5 },
+    livenessProbe: { ...health, periodSeconds: 10, failureThreshold: 6 },
+    resources: { requests: { cpu: '500m', memory: '512Mi' }, limits: { memory: '2Gi' } },
+    securityContext: CONTAINER_SECURITY,
+  }
+  return [
+    toObject('v1', 'ServiceAccount', serving, { automountServiceAccountToken: false }, options),
+    toObject(
+      'rbac.authorization.k8s.io/v1',
+      'Role',
+      serving,
+      {
+        rules: [
+          read('', 'pods'),
+          read('inference.networking.k8s.io', 'inferencepools'),
+          read('inference.networking.x-k8s.io', 'inferenceobjectives'),
+        ],
+      },
+      options,
+    ),
+    toObject(
+      'rbac.authorization.k8s.io/v1',
+      'RoleBinding',
+      serving,
+      {
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: options.name },
+        subjects: [{ kind: 'ServiceAccount', name: options.name, ...toNamespace(serving) }],
+      },
+      options,
+    ),
+    toObject(
+      'apps/v1',
+      'Deployment',
+      serving,
+      {
+        spec: {
+          selector: { matchLabels: labels },
+          template: {
+            metadata: { labels: { ...objectLabels(serving, 'picker') } },
+            spec: {
+              serviceAccountName: options.name,
+              // It watches pods and pool.
+              automountServiceAccountToken: true,
+              enableServiceLinks: false,
+              terminationGracePeriodSeconds: 130,
+              securityContext: {
+                runAsNonRoot: true,
+                runAsUser: 65532,
+                runAsGroup: 65532,
+                seccompProfile: { type: 'RuntimeDefault' },
+              },
+              containers: [container],
+            },
+          },
+        },
+      },
+      options,
+    ),
+    toObject(
+      'v1',
+      'Service',
+      serving,
+      {
+        spec: {
+          type: 'ClusterIP',
+          selector: labels,
+          ports: [
+            { name: 'grpc', port: PICKER_PORT, targetPort: 'grpc', protocol: 'TCP', appProtocol: 'http2' },
+          ],
+        },
+      },
+      options,
+    ),
+  ]
+}
+
+/** A subject without a namespace is refused; kustomize and `kubectl -n` fill in nothing here. */
+function toNamespace({ namespace }: Serving): JsonObject {
+  return { namespace: namespace ?? 'default' }
+}
