@@ -1,29 +1,21 @@
 /** Writes a Gemma of random Q4_0 weights as GGUF, the file llama.cpp reads. */
 import { closeSync, openSync, renameSync, writeSync } from 'node:fs'
+import { BLOCK_TYPES } from '../src/convert/gguf-blocks.ts'
+import { toMetadata } from '../src/convert/gguf-names.ts'
+import {
+  encodeGgufHeader,
+  FILE_TYPES,
+  type GgufEntry,
+  type GgufPlan,
+  paddingAfter,
+  tensorBytes,
+} from '../src/convert/gguf-writer.ts'
 import type { GemmaConfig } from '../src/gemma/config.ts'
+import { toFloat16 } from '../src/gemma/dtype.ts'
 
-/** Tensor types of GGUF: 32-bit floats, and blocks of 32 four-bit weights with a 16-bit scale. */
-const F32 = 0
-const Q4_0 = 2
-const BLOCK = 32
-const BLOCK_BYTES = 18
-const ALIGNMENT = 32
+const BLOCK_BYTES = BLOCK_TYPES.Q4_0.bytes
 /** Root mean square of a code from -8 to 7. */
 const CODE_SIZE = Math.sqrt(21.5)
-
-/** Value types of GGUF's key-value pairs. */
-const UINT32 = 4
-const INT32 = 5
-const FLOAT32 = 6
-const STRING = 8
-const ARRAY = 9
-
-interface GgufTensor {
-  readonly name: string
-  /** Innermost first. */
-  readonly dims: readonly number[]
-  readonly type: typeof F32 | typeof Q4_0
-}
 
 /** The vocabulary is control tokens, bytes, printable characters, then words that nothing merges to. */
 export function writeGguf(path: string, config: GemmaConfig): void {
@@ -34,11 +26,11 @@ export function writeGguf(path: string, config: GemmaConfig): void {
     writeSync(file, header(config, tensors))
     for (const { dims, type } of tensors) {
       const bytes = tensorBytes({ dims, type })
-      const unit = type === F32 ? ONES : blocks(dims[0]!)
+      const unit = type === 'F32' ? ONES : blocks(dims[0]!)
       for (let left = bytes; left > 0; left -= unit.length) {
         writeSync(file, unit, 0, Math.min(left, unit.length))
       }
-      writeSync(file, Buffer.alloc(padding(bytes)))
+      writeSync(file, Buffer.alloc(paddingAfter(bytes)))
     }
   } finally {
     closeSync(file)
@@ -46,13 +38,13 @@ export function writeGguf(path: string, config: GemmaConfig): void {
   renameSync(partial, path)
 }
 
-function tensorsOf(config: GemmaConfig): GgufTensor[] {
+function tensorsOf(config: GemmaConfig): GgufPlan[] {
   const { hiddenSize: d, intermediateSize: ff, heads, kvHeads, headDim, vocabSize } = config
-  const norm = (name: string): GgufTensor => ({ name, dims: [d], type: F32 })
-  const linear = (name: string, into: number, out: number): GgufTensor => ({
+  const norm = (name: string): GgufPlan => ({ name, dims: [d], type: 'F32' })
+  const linear = (name: string, into: number, out: number): GgufPlan => ({
     name: `${name}.weight`,
     dims: [into, out],
-    type: Q4_0,
+    type: 'Q4_0',
   })
   return [
     linear('token_embd', d, vocabSize),
@@ -72,15 +64,6 @@ function tensorsOf(config: GemmaConfig): GgufTensor[] {
       ]
     }),
   ]
-}
-
-function tensorBytes({ dims, type }: Omit<GgufTensor, 'name'>): number {
-  const elements = dims.reduce((product, size) => product * size, 1)
-  return type === F32 ? elements * 4 : (elements / BLOCK) * BLOCK_BYTES
-}
-
-function padding(bytes: number): number {
-  return (ALIGNMENT - (bytes % ALIGNMENT)) % ALIGNMENT
 }
 
 const ONES: Buffer = Buffer.from(new Float32Array(64 * 1024).fill(1).buffer)
@@ -110,52 +93,20 @@ function blocks(columns: number): Buffer {
   return bytes
 }
 
-/** Positive numbers that are neither tiny nor huge: truncated. */
-function toFloat16(value: number): number {
-  const exponent = Math.floor(Math.log2(value))
-  return ((exponent + 15) << 10) | Math.floor((value / 2 ** exponent - 1) * 1024)
-}
-
-function header(config: GemmaConfig, tensors: readonly GgufTensor[]): Buffer {
-  const { vocabSize } = config
-  const words = vocabulary(vocabSize)
-  const pairs: readonly (readonly [key: string, type: number, ...value: Buffer[]])[] = [
-    ['general.architecture', STRING, string('gemma')],
-    ['general.name', STRING, string('random weights')],
-    ['general.file_type', UINT32, uint32(Q4_0)],
-    ['gemma.context_length', UINT32, uint32(config.contextTokens)],
-    ['gemma.embedding_length', UINT32, uint32(config.hiddenSize)],
-    ['gemma.block_count', UINT32, uint32(config.layers.length)],
-    ['gemma.feed_forward_length', UINT32, uint32(config.intermediateSize)],
-    ['gemma.attention.head_count', UINT32, uint32(config.heads)],
-    ['gemma.attention.head_count_kv', UINT32, uint32(config.kvHeads)],
-    ['gemma.attention.key_length', UINT32, uint32(config.headDim)],
-    ['gemma.attention.value_length', UINT32, uint32(config.headDim)],
-    ['gemma.attention.layer_norm_rms_epsilon', FLOAT32, floats([config.rmsNormEps])],
-    ['tokenizer.ggml.model', STRING, string('llama')],
-    ['tokenizer.ggml.tokens', ARRAY, uint32(STRING), uint64(vocabSize), ...words.map(string)],
-    ['tokenizer.ggml.scores', ARRAY, uint32(FLOAT32), uint64(vocabSize), floats(words.map((_, i) => -i))],
-    ['tokenizer.ggml.token_type', ARRAY, uint32(INT32), uint64(vocabSize), ...words.map((_, i) => kindOf(i))],
-    ['tokenizer.ggml.bos_token_id', UINT32, uint32(config.bosId)],
-    ['tokenizer.ggml.eos_token_id', UINT32, uint32(1)],
-    ['tokenizer.ggml.unknown_token_id', UINT32, uint32(3)],
-  ]
-  let offset = 0
-  const infos = tensors.map(({ name, dims, type }) => {
-    const info = [string(name), uint32(dims.length), ...dims.map(uint64), uint32(type), uint64(offset)]
-    const bytes = tensorBytes({ dims, type })
-    offset += bytes + padding(bytes)
-    return info
-  })
-  const whole = Buffer.concat([
-    Buffer.from('GGUF'),
-    uint32(3),
-    uint64(tensors.length),
-    uint64(pairs.length),
-    ...pairs.flatMap(([key, type, ...value]) => [string(key), uint32(type), ...value]),
-    ...infos.flat(),
+function header(config: GemmaConfig, tensors: readonly GgufPlan[]): Uint8Array {
+  const words = vocabulary(config.vocabSize)
+  const metadata = new Map<string, GgufEntry>([
+    ...toMetadata(config, 'random weights'),
+    ['general.file_type', { uint32: FILE_TYPES.Q4_0 }],
+    ['tokenizer.ggml.model', 'llama'],
+    ['tokenizer.ggml.tokens', { strings: words }],
+    ['tokenizer.ggml.scores', { float32s: words.map((_, i) => -i) }],
+    ['tokenizer.ggml.token_type', { int32s: words.map((_, i) => kindOf(i)) }],
+    ['tokenizer.ggml.bos_token_id', { uint32: config.bosId }],
+    ['tokenizer.ggml.eos_token_id', { uint32: 1 }],
+    ['tokenizer.ggml.unknown_token_id', { uint32: 3 }],
   ])
-  return Buffer.concat([whole, Buffer.alloc(padding(whole.length))])
+  return encodeGgufHeader(metadata, tensors)
 }
 
 const BYTES = 256
@@ -171,27 +122,6 @@ function vocabulary(size: number): string[] {
 }
 
 /** Control, byte, normal. */
-function kindOf(id: number): Buffer {
-  return uint32(id < CONTROL.length ? 3 : id < CONTROL.length + BYTES ? 6 : 1)
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32LE(value)
-  return bytes
-}
-
-function uint64(value: number): Buffer {
-  const bytes = Buffer.alloc(8)
-  bytes.writeBigUInt64LE(BigInt(value))
-  return bytes
-}
-
-function floats(values: readonly number[]): Buffer {
-  return Buffer.from(Float32Array.from(values).buffer)
-}
-
-function string(text: string): Buffer {
-  const bytes = Buffer.from(text)
-  return Buffer.concat([uint64(bytes.length), bytes])
+function kindOf(id: number): number {
+  return id < CONTROL.length ? 3 : id < CONTROL.length + BYTES ? 6 : 1
 }

@@ -8,10 +8,10 @@ type Flags = Pick<ConvertOptions, 'quant' | 'id' | 'description' | 'source' | 'l
 
 export function command(): Command {
   return new Command()
-    .description('Make a model directory from a Hugging Face checkpoint in safetensors.')
+    .description('Make a model directory from a Hugging Face checkpoint in safetensors, or a GGUF file.')
     .argument(
       '<checkpoint>',
-      'directory with config.json and model.safetensors, or its shards and their index',
+      'directory with config.json and model.safetensors, or its shards and their index; or NAME.gguf',
     )
     .argument('<out>', 'directory to make')
     .addOption(

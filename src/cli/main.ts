@@ -18,6 +18,11 @@ const COMMANDS: readonly Entry[] = [
     summary: 'make a model directory from a checkpoint',
     load: () => import('./convert.ts'),
   },
+  {
+    name: 'export',
+    summary: 'write a model as GGUF or safetensors',
+    load: () => import('./export.ts'),
+  },
   { name: 'synth', summary: 'make a model directory with random weights', load: () => import('./synth.ts') },
   { name: 'config', summary: 'check facet.config.ts', load: () => import('./config.ts') },
   { name: 'inspect', summary: 'show what a model directory holds', load: () => import('./inspect.ts') },

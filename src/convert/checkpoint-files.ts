@@ -1,9 +1,8 @@
 /** The small files of a checkpoint or model directory: configuration and tokenizer. */
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { FacetError } from '../errors.ts'
 import { configFrom, type GemmaConfig } from '../gemma/config.ts'
 import { CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILES } from '../gemma/manifest.ts'
+import { type FileSource, localFiles, readWhole } from './file-source.ts'
 
 /** Copied as they are, where the checkpoint has them. */
 export const COPIED_FILES: readonly string[] = [
@@ -16,20 +15,42 @@ export const COPIED_FILES: readonly string[] = [
   'chat_template.jinja',
 ]
 
+/** Those of COPIED_FILES that are there, by name. */
+export async function readCopies(source: FileSource): Promise<Map<string, Uint8Array>> {
+  const copies = new Map<string, Uint8Array>()
+  for (const name of COPIED_FILES) {
+    const bytes = await readWhole(source, name)
+    if (bytes) copies.set(name, bytes)
+  }
+  return copies
+}
+
 /**
  * Reads `config.json` and, where there is one, `generation_config.json`.
  *
  * @throws FacetError invalid_checkpoint
  */
 export async function readConfig(dir: string): Promise<GemmaConfig> {
-  const config = await readOptional(dir, CONFIG_FILE)
+  const files = [CONFIG_FILE, GENERATION_FILE] as const
+  const bytes = await Promise.all(files.map((file) => readOptional(dir, file)))
+  return configOf(new Map(files.flatMap((file, index) => (bytes[index] ? [[file, bytes[index]]] : []))), dir)
+}
+
+/**
+ * The same from files already read.
+ *
+ * @param place where they are, for messages
+ * @throws FacetError invalid_checkpoint
+ */
+export function configOf(files: ReadonlyMap<string, Uint8Array>, place: string): GemmaConfig {
+  const config = files.get(CONFIG_FILE)
   if (!config) {
     const advice = 'give the directory of a Hugging Face checkpoint'
-    throw new FacetError('invalid_checkpoint', `${dir} has no ${CONFIG_FILE}; ${advice}.`, {
+    throw new FacetError('invalid_checkpoint', `${place} has no ${CONFIG_FILE}; ${advice}.`, {
       field: CONFIG_FILE,
     })
   }
-  const generation = await readOptional(dir, GENERATION_FILE)
+  const generation = files.get(GENERATION_FILE)
   const json = parseJson(CONFIG_FILE, config)
   if ((json as { tie_word_embeddings?: unknown } | null)?.tie_word_embeddings === false) {
     const problem = `${CONFIG_FILE}: tie_word_embeddings is false, but only models whose head is the embedding can be converted.`
@@ -39,13 +60,8 @@ export async function readConfig(dir: string): Promise<GemmaConfig> {
 }
 
 /** The file's bytes, or undefined when there is no such file. */
-export async function readOptional(dir: string, file: string): Promise<Uint8Array | undefined> {
-  return readFile(join(dir, file)).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined
-    throw new FacetError('io_failed', `${join(dir, file)} cannot be read: ${error.message}.`, {
-      cause: error,
-    })
-  })
+export function readOptional(dir: string, file: string): Promise<Uint8Array | undefined> {
+  return readWhole(localFiles(dir), file)
 }
 
 /** @throws FacetError invalid_checkpoint, naming the file */

@@ -2,7 +2,7 @@
 import { FacetError } from '../errors.ts'
 import type { GemmaConfig } from '../gemma/config.ts'
 import { type TensorShape, tensorShapes, type Weights } from '../gemma/weights.ts'
-import type { Checkpoint } from './safetensors.ts'
+import { type Checkpoint, countOf } from './checkpoint.ts'
 
 /** One tensor of Facet and the checkpoint tensors whose rows, one after the other, make it up. */
 export interface TensorSource extends TensorShape {
@@ -37,7 +37,8 @@ export function tensorSources(checkpoint: Checkpoint, config: GemmaConfig): Tens
   return sources
 }
 
-function partsOf({ name, shape }: TensorShape, config: GemmaConfig): TensorSource['parts'] {
+/** The checkpoint's tensors that make one of ours. */
+export function partsOf({ name, shape }: TensorShape, config: GemmaConfig): TensorSource['parts'] {
   if (!name.includes('.qkv_proj.')) return [{ name, shape }]
   const { heads, kvHeads, headDim, hiddenSize } = config
   return [
@@ -48,8 +49,8 @@ function partsOf({ name, shape }: TensorShape, config: GemmaConfig): TensorSourc
 }
 
 /** RMSNorm multiplies by 1 + w; the sum is taken in float32, as bfloat16 would lose most of w. */
-export function addOne(norm: Float32Array): Float32Array {
-  return norm.map((weight) => weight + 1)
+export function withOne({ normsHoldOne }: Checkpoint, norm: Float32Array): Float32Array {
+  return normsHoldOne ? norm : norm.map((weight) => weight + 1)
 }
 
 /**
@@ -60,14 +61,14 @@ export function addOne(norm: Float32Array): Float32Array {
 export async function weightsFrom(checkpoint: Checkpoint, config: GemmaConfig): Promise<Weights> {
   const tensors = new Map<string, Float32Array>()
   for (const { name, shape, role, parts } of tensorSources(checkpoint, config)) {
-    const whole = new Float32Array(shape.reduce((product, size) => product * size, 1))
+    const whole = new Float32Array(countOf(shape))
     let at = 0
     for (const part of parts) {
       const values = await checkpoint.read(part.name)
       whole.set(values, at)
       at += values.length
     }
-    tensors.set(name, role === 'norm' ? addOne(whole) : whole)
+    tensors.set(name, role === 'norm' ? withOne(checkpoint, whole) : whole)
   }
   return {
     tensor(name) {

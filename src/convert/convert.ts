@@ -3,13 +3,14 @@ import { resolve, sep } from 'node:path'
 import { FacetError } from '../errors.ts'
 import type { GemmaConfig } from '../gemma/config.ts'
 import { type Manifest, TOKENIZER_FILES } from '../gemma/manifest.ts'
-import { COPIED_FILES, readConfig, readOptional } from './checkpoint-files.ts'
+import type { Checkpoint } from './checkpoint.ts'
 import { type TensorSource, tensorSources } from './checkpoint-weights.ts'
 import { writeData } from './data-file.ts'
+import type { FileSource } from './file-source.ts'
+import { openInput } from './input.ts'
 import { layOut, type Quant, type WeightFormat } from './layout.ts'
 import { type ModelOptions, writeModel } from './model-directory.ts'
 import { type Disk, disk } from './output.ts'
-import { type Checkpoint, openCheckpoint } from './safetensors.ts'
 
 export interface ConvertProgress {
   /** Of the checkpoint's weights. */
@@ -20,6 +21,8 @@ export interface ConvertProgress {
 export interface ConvertOptions extends ModelOptions {
   /** Default int4. */
   readonly quant?: Quant
+  /** Which of the files holds the weights, where `from` is more than one checkpoint: `model.gguf`. */
+  readonly file?: string
   readonly onProgress?: (progress: ConvertProgress) => void
 }
 
@@ -30,36 +33,39 @@ export interface Converted {
 }
 
 /**
- * Converts the Hugging Face checkpoint in `checkpointDir` to the model directory `out`. Holds a few
- * megabytes of weights at a time; the same input gives the same bytes.
+ * Converts a checkpoint to the model directory `out`: a Hugging Face directory in safetensors, or a
+ * GGUF file. Holds a few megabytes of weights at a time; the same input gives the same bytes.
  *
+ * @param from a path, or files elsewhere
  * @throws FacetError invalid_checkpoint, unsupported, invalid_request, io_failed, aborted; `out` is then as before
  */
 export async function convert(
-  checkpointDir: string,
+  from: string | FileSource,
   out: string,
   options: ConvertOptions = {},
   target: Disk = disk,
 ): Promise<Converted> {
-  checkPlaces(checkpointDir, out)
+  if (typeof from === 'string') checkPlaces(from, out)
   checkTexts(options)
-  const config = await readConfig(checkpointDir)
-  checkArchitecture(config)
-  const copies = await readCopies(checkpointDir)
-  const checkpoint = await openCheckpoint(checkpointDir)
+  const { copies, config, checkpoint } = await openInput(from, options.file)
   let manifest: Manifest
   try {
+    checkArchitecture(config)
     const sources = tensorSources(checkpoint, config)
     const format = formatOf(checkpoint, sources, options.quant ?? 'int4')
     const layout = layOut(config, format)
     const data = { checkpoint, config, sources, format, layout }
     const model = { out, copies, config, format, layout }
-    manifest = await writeModel(target, model, options, (file) => writeData(file, data, options))
+    manifest = await writeModel(target, model, options, async (file) => {
+      await writeData(file, data, options)
+      if (typeof from !== 'string') await from.verified?.()
+    })
   } finally {
     await checkpoint.close()
   }
   if (TOKENIZER_FILES.some((name) => copies.has(name))) return { manifest, warnings: [] }
-  const warning = `${checkpointDir} has neither ${TOKENIZER_FILES.join(' nor ')}, and without one the model cannot be served; copy one there and convert again.`
+  const place = typeof from === 'string' ? from : from.place
+  const warning = `${place} has neither ${TOKENIZER_FILES.join(' nor ')}, and without one the model cannot be served; copy one there and convert again.`
   return { manifest, warnings: [warning] }
 }
 
@@ -101,13 +107,4 @@ function formatOf(checkpoint: Checkpoint, sources: readonly TensorSource[], quan
     throw new FacetError('unsupported', problem, { field: 'quant' })
   }
   return { quant, dtype: dtype! }
-}
-
-async function readCopies(dir: string): Promise<Map<string, Uint8Array>> {
-  const copies = new Map<string, Uint8Array>()
-  for (const name of COPIED_FILES) {
-    const bytes = await readOptional(dir, name)
-    if (bytes) copies.set(name, bytes)
-  }
-  return copies
 }

@@ -2,15 +2,15 @@
 import { FacetError } from '../errors.ts'
 import type { GemmaConfig } from '../gemma/config.ts'
 import { DTYPE_BYTES } from '../gemma/dtype.ts'
-import { addOne, type TensorSource } from './checkpoint-weights.ts'
+import { type Checkpoint, countOf } from './checkpoint.ts'
+import { type TensorSource, withOne } from './checkpoint-weights.ts'
 import { BITS, BLOCK_SIZE, type Layout, type Piece, type WeightFormat } from './layout.ts'
 import type { HashedFile } from './output.ts'
-import { quantize } from './quantize.ts'
+import { type QuantizedBlocks, quantize } from './quantize.ts'
 import { rotaryTables } from './rotary.ts'
-import type { Checkpoint } from './safetensors.ts'
 
 /** Elements read at a time: a whole number of blocks. */
-const STEP = 1024 * 1024
+export const STEP: number = 1024 * 1024
 
 export interface DataSource {
   readonly checkpoint: Checkpoint
@@ -43,18 +43,15 @@ export async function writeData(file: HashedFile, data: DataSource, options: Dat
     await file.padTo(first.data.offset)
     for (const { name, start, end } of source.parts.flatMap(toRanges)) {
       checkAborted(options.signal)
-      if (format.quant === 'none' && source.role !== 'norm') {
+      if (source.role === 'norm') {
+        await file.append(toBytes(withOne(data.checkpoint, await data.checkpoint.read(name, start, end))))
+      } else if (format.quant === 'none') {
         await file.append(await data.checkpoint.readBytes(name, start, end))
       } else {
-        const weights = await data.checkpoint.read(name, start, end)
-        if (source.role === 'norm' || format.quant === 'none') {
-          await file.append(toBytes(addOne(weights)))
-        } else {
-          const quantized = quantize(weights, BITS[format.quant])
-          checkFinite(name, start, quantized.scales)
-          await file.append(quantized.codes)
-          scales.push(quantized.scales)
-        }
+        const quantized = await readQuantized(data.checkpoint, name, start, end, BITS[format.quant])
+        checkFinite(name, start, quantized.scales)
+        await file.append(quantized.codes)
+        scales.push(quantized.scales)
       }
       doneBytes += (end - start) * bytesPerElement(data, name)
       options.onProgress?.({ doneBytes, totalBytes })
@@ -63,6 +60,18 @@ export async function writeData(file: HashedFile, data: DataSource, options: Dat
     for (const part of scales) await file.append(toBytes(part))
   }
   await appendRotary(file, config, layout)
+}
+
+/** The codes the checkpoint has already, where they are of this kind, as every rounding loses something. */
+async function readQuantized(
+  checkpoint: Checkpoint,
+  name: string,
+  start: number,
+  end: number,
+  bits: 4 | 8,
+): Promise<QuantizedBlocks> {
+  const stored = await checkpoint.readBlocks?.(name, start, end, bits)
+  return stored ?? quantize(await checkpoint.read(name, start, end), bits)
 }
 
 /** The last pieces of every layout. */
@@ -89,7 +98,7 @@ interface Range {
 }
 
 function toRanges({ name, shape }: TensorSource['parts'][number]): Range[] {
-  const count = shape.reduce((product, size) => product * size, 1)
+  const count = countOf(shape)
   const starts = Array.from({ length: Math.ceil(count / STEP) }, (_, index) => index * STEP)
   return starts.map((start) => ({ name, start, end: Math.min(start + STEP, count) }))
 }
@@ -100,7 +109,7 @@ function bytesPerElement({ checkpoint }: DataSource, name: string): number {
 
 function storedBytes(data: DataSource, name: string): number {
   const { shape } = data.checkpoint.tensors.get(name)!
-  return shape.reduce((product, size) => product * size, bytesPerElement(data, name))
+  return countOf(shape) * bytesPerElement(data, name)
 }
 
 /** A block with a NaN or an infinity in it has a scale that is one. */

@@ -54,6 +54,31 @@ export async function fillDirectory<T>(
   }
 }
 
+/**
+ * Makes the file `out`: `fill` appends its bytes to one beside it, which then takes its name.
+ *
+ * @throws FacetError invalid_request when something is there and `force` is not set, io_failed
+ */
+export async function fillFile(
+  target: Disk,
+  out: string,
+  force: boolean,
+  fill: (file: HashedFile) => Promise<void>,
+): Promise<FileEntry> {
+  const path = resolve(out)
+  const found = await contentsOf(path)
+  if (found && !force) refuse(`${path} already exists; choose another name, or replace it with --force`)
+  const partial = beside(path, 'partial')
+  try {
+    const entry = await HashedFile.write(target, dirname(partial), basename(partial), fill)
+    await rename(partial, path)
+    return { ...entry, path: basename(path) }
+  } catch (error) {
+    await rm(partial, { force: true })
+    throw toIoError(error, out)
+  }
+}
+
 function beside(target: string, word: string): string {
   return join(dirname(target), `${basename(target)}.${word}-${randomBytes(4).toString('hex')}`)
 }
@@ -141,6 +166,10 @@ export class HashedFile {
       this.#sizeBytes += part.length
       if (part.length === room) this.#endChunk()
     }
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes
   }
 
   /** Appends zeros up to this size. */

@@ -38,6 +38,17 @@ export function quantize(weights: Float32Array, bits: 4 | 8): QuantizedBlocks {
   return { codes, scales }
 }
 
+/** The weights that the codes stand for: scale * (code - zero), exact in float32. */
+export function dequantize({ codes, scales }: QuantizedBlocks, bits: 4 | 8): Float32Array {
+  const zero = 2 ** (bits - 1)
+  const out = new Float32Array(scales.length * BLOCK_SIZE)
+  for (let i = 0; i < out.length; i++) {
+    const code = bits === 8 ? codes[i]! : (codes[i >> 1]! >> ((i & 1) * 4)) & 15
+    out[i] = fromBfloat16(scales[Math.floor(i / BLOCK_SIZE)]!) * (code - zero)
+  }
+  return out
+}
+
 /** At this size a double has no room for fractions, and addition rounds half to even. */
 const NO_FRACTION = 1.5 * 2 ** 52
 

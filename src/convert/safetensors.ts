@@ -1,8 +1,8 @@
-/** A Hugging Face checkpoint directory of safetensors, single or sharded, read piece by piece. */
-import { type FileHandle, open, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+/** A Hugging Face checkpoint in safetensors, single or sharded, read piece by piece. */
 import { FacetError } from '../errors.ts'
-import { DTYPE_BYTES, type Dtype, toFloat32 } from '../gemma/dtype.ts'
+import { DTYPE_BYTES, toFloat32 } from '../gemma/dtype.ts'
+import { type Checkpoint, type CheckpointTensor, checkRange } from './checkpoint.ts'
+import { type FileSource, readWhole, type SourceFile, toSource } from './file-source.ts'
 import { headerBytes, PREFIX_BYTES, parseHeader, type SafetensorsEntry } from './safetensors-header.ts'
 
 export const SINGLE_FILE = 'model.safetensors'
@@ -11,63 +11,40 @@ export const INDEX_FILE = 'model.safetensors.index.json'
 /** Most bytes held besides the result while a range is read. */
 const PIECE_BYTES = 8 * 1024 * 1024
 
-export interface CheckpointTensor {
-  readonly name: string
-  /** The file it lies in, relative to the directory. */
-  readonly file: string
-  readonly shape: readonly number[]
-  readonly storedDtype: string
-  readonly dtype: Dtype | undefined
-}
-
-export interface Checkpoint extends AsyncDisposable {
-  readonly dir: string
-  readonly tensors: ReadonlyMap<string, CheckpointTensor>
-  /**
-   * Elements start (inclusive) to end (exclusive) of the flattened, row-major tensor in float32;
-   * the whole tensor by default.
-   *
-   * @throws FacetError invalid_checkpoint when there is no such tensor or its dtype is not a float
-   */
-  read(name: string, start?: number, end?: number): Promise<Float32Array>
-  /** The same range as it lies in the file. */
-  readBytes(name: string, start?: number, end?: number): Promise<Uint8Array>
-  close(): Promise<void>
-}
-
 /**
  * Opens `model.safetensors`, or the shards `model.safetensors.index.json` names, and checks every
- * header. Weights stay on disk. The caller closes it.
+ * header. Weights stay where they are. The caller closes it.
  *
+ * @param from a directory, or other files
  * @throws FacetError invalid_checkpoint, naming file and field
  */
-export async function openCheckpoint(dir: string): Promise<Checkpoint> {
+export async function openCheckpoint(from: string | FileSource): Promise<Checkpoint> {
+  const source = toSource(from)
   const shards: Shard[] = []
   try {
-    const single = await openShard(dir, SINGLE_FILE)
+    const single = await openShard(source, SINGLE_FILE)
     if (single) shards.push(single)
-    else await openShards(dir, shards)
+    else await openShards(source, shards)
   } catch (error) {
-    await Promise.all(shards.map(({ handle }) => handle.close()))
+    await Promise.all(shards.map(({ bytes }) => bytes.close()))
     throw error
   }
-  return new SafetensorsCheckpoint(dir, shards)
+  return new SafetensorsCheckpoint(shards)
 }
 
 interface Shard {
   readonly file: string
-  readonly handle: FileHandle
+  readonly bytes: SourceFile
   readonly entries: readonly SafetensorsEntry[]
 }
 
 class SafetensorsCheckpoint implements Checkpoint {
-  readonly dir: string
   readonly tensors: ReadonlyMap<string, CheckpointTensor>
+  readonly normsHoldOne = false
   readonly #shards: readonly Shard[]
   readonly #places = new Map<string, { shard: Shard; entry: SafetensorsEntry }>()
 
-  constructor(dir: string, shards: readonly Shard[]) {
-    this.dir = dir
+  constructor(shards: readonly Shard[]) {
     this.#shards = shards
     const tensors = new Map<string, CheckpointTensor>()
     for (const shard of shards) {
@@ -95,12 +72,12 @@ class SafetensorsCheckpoint implements Checkpoint {
   async readBytes(name: string, start?: number, end?: number): Promise<Uint8Array> {
     const { place, ...range } = this.#range(name, start, end)
     const bytes = new Uint8Array((range.end - range.start) * range.size)
-    await readFully(place.shard, bytes, place.entry.offset + range.start * range.size)
+    await place.shard.bytes.read(bytes, place.entry.offset + range.start * range.size)
     return bytes
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#shards.map(({ handle }) => handle.close()))
+    await Promise.all(this.#shards.map(({ bytes }) => bytes.close()))
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -121,18 +98,16 @@ class SafetensorsCheckpoint implements Checkpoint {
     const size = DTYPE_BYTES[dtype]
     const count = lengthBytes / size
     const range = { place, dtype, size, start, end: end ?? count }
-    if (!(start >= 0 && start <= range.end && range.end <= count)) {
-      throw new RangeError(`${name}: elements ${start} to ${range.end} of ${count}`)
-    }
+    checkRange(name, start, range.end, count)
     return range
   }
 }
 
-async function openShards(dir: string, shards: Shard[]): Promise<void> {
-  const where = await readIndex(dir)
+async function openShards(source: FileSource, shards: Shard[]): Promise<void> {
+  const where = await readIndex(source)
   const owners = new Map<string, string>()
   for (const file of new Set(where.values())) {
-    const shard = await openShard(dir, file)
+    const shard = await openShard(source, file)
     if (!shard) return fail(file, 'file', `is missing, but ${INDEX_FILE} names it; download it`)
     shards.push(shard)
     for (const { name } of shard.entries) {
@@ -149,21 +124,19 @@ async function openShards(dir: string, shards: Shard[]): Promise<void> {
 }
 
 /** Tensor name to shard file. */
-async function readIndex(dir: string): Promise<Map<string, string>> {
-  let text: string
-  try {
-    text = await readFile(join(dir, INDEX_FILE), 'utf8')
-  } catch (cause) {
+async function readIndex(source: FileSource): Promise<Map<string, string>> {
+  const bytes = await readWhole(source, INDEX_FILE)
+  if (!bytes) {
     const advice = 'give the directory of a Hugging Face checkpoint in safetensors'
     throw new FacetError(
       'invalid_checkpoint',
-      `${dir} holds neither ${SINGLE_FILE} nor ${INDEX_FILE}; ${advice}.`,
-      { field: SINGLE_FILE, cause },
+      `${source.place} holds neither ${SINGLE_FILE} nor ${INDEX_FILE}; ${advice}.`,
+      { field: SINGLE_FILE },
     )
   }
   let map: unknown
   try {
-    map = JSON.parse(text)?.weight_map
+    map = JSON.parse(new TextDecoder().decode(bytes))?.weight_map
   } catch (cause) {
     throw new FacetError('invalid_checkpoint', `${INDEX_FILE}: it is not JSON; download it again.`, { cause })
   }
@@ -181,35 +154,18 @@ async function readIndex(dir: string): Promise<Map<string, string>> {
 }
 
 /** Undefined when there is no such file. */
-async function openShard(dir: string, file: string): Promise<Shard | undefined> {
-  const handle = await open(join(dir, file), 'r').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined
-    throw new FacetError('io_failed', `${file} cannot be opened: ${error.message}.`, { cause: error })
-  })
-  if (!handle) return undefined
+async function openShard(source: FileSource, file: string): Promise<Shard | undefined> {
+  const bytes = await source.open(file)
+  if (!bytes) return undefined
   try {
-    const { size } = await handle.stat()
-    const prefix = new Uint8Array(Math.min(PREFIX_BYTES, size))
-    await readFully({ file, handle }, prefix, 0)
-    const header = new Uint8Array(headerBytes(file, prefix, size))
-    await readFully({ file, handle }, header, PREFIX_BYTES)
-    return { file, handle, entries: parseHeader(file, header, size) }
+    const prefix = new Uint8Array(Math.min(PREFIX_BYTES, bytes.sizeBytes))
+    await bytes.read(prefix, 0)
+    const header = new Uint8Array(headerBytes(file, prefix, bytes.sizeBytes))
+    await bytes.read(header, PREFIX_BYTES)
+    return { file, bytes, entries: parseHeader(file, header, bytes.sizeBytes) }
   } catch (error) {
-    await handle.close()
+    await bytes.close()
     throw error
-  }
-}
-
-async function readFully(
-  { file, handle }: Pick<Shard, 'file' | 'handle'>,
-  into: Uint8Array,
-  position: number,
-): Promise<void> {
-  for (let at = 0; at < into.length; ) {
-    const length = Math.min(into.length - at, PIECE_BYTES)
-    const { bytesRead } = await handle.read(into, at, length, position + at)
-    if (bytesRead === 0) fail(file, 'file', 'became shorter while it was read; download it again')
-    at += bytesRead
   }
 }
 

@@ -38,6 +38,23 @@ export function fromBfloat16(half: number): number {
 const SCRATCH = new Float32Array(1)
 const SCRATCH_BITS = new Uint32Array(SCRATCH.buffer)
 
+/** The 16 bits of the half nearest to a float32, ties to even; what is too large becomes infinite. */
+export function toFloat16(value: number): number {
+  SCRATCH[0] = value
+  const bits = SCRATCH_BITS[0]!
+  const sign = (bits >>> 16) & 0x8000
+  if (Number.isNaN(value)) return sign | 0x7e00
+  const size = Math.abs(SCRATCH[0])
+  if (size >= 65_520) return sign | 0x7c00
+  // The spacing of halves around it; a rounding that carries runs into the exponent as it should.
+  const exponent = Math.max(((bits >>> 23) & 255) - 127, -14)
+  const steps = size * 2 ** (10 - exponent)
+  const floor = Math.floor(steps)
+  const rest = steps - floor
+  const rounded = rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor
+  return sign | (rounded + (exponent + 14) * 1024)
+}
+
 /** IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits. */
 function float16(half: number): number {
   const sign = half & 0x8000 ? -1 : 1

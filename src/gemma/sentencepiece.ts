@@ -8,15 +8,25 @@ import { Vocabulary } from './tokenizer-vocabulary.ts'
 
 const FILE = 'tokenizer.model'
 
+type PieceKind = 'normal' | 'unknown' | 'control' | 'userDefined' | 'unused' | 'byte'
 /** `ModelProto.SentencePiece.Type`. */
-const PieceType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const
+export const PieceType: Readonly<Record<PieceKind, number>> = {
+  normal: 1,
+  unknown: 2,
+  control: 3,
+  userDefined: 4,
+  unused: 5,
+  byte: 6,
+}
 /** `TrainerSpec.ModelType`. */
-const BPE = 2
+export const BPE = 2
 
-interface Piece {
+/** One entry of the vocabulary; its place in the list is its id. */
+export interface Piece {
   token: string
   /** Higher merges first. */
   score: number
+  /** One of PieceType. */
   type: number
 }
 
@@ -62,6 +72,15 @@ export function tokenizerFromModel(bytes: Uint8Array): Tokenizer {
       (id) => pieces[id]!.type === PieceType.userDefined && vocabulary.isText(id),
     ),
   })
+}
+
+/**
+ * The vocabulary of a SentencePiece model, by id.
+ *
+ * @throws FacetError invalid_checkpoint
+ */
+export function piecesFrom(bytes: Uint8Array): readonly Piece[] {
+  return readModel(bytes).pieces
 }
 
 /** SentencePiece's rule: two neighbours merge if they form a piece; its score says when. */

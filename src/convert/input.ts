@@ -1,0 +1,65 @@
+/** What conversion starts from: one of the kinds of checkpoint it can read, told by the files that are there. */
+import { stat } from 'node:fs/promises'
+import { basename, dirname, extname } from 'node:path'
+import { FacetError } from '../errors.ts'
+import type { GemmaConfig } from '../gemma/config.ts'
+import { MANIFEST_FILE } from '../gemma/manifest.ts'
+import type { Checkpoint } from './checkpoint.ts'
+import { configOf, readCopies } from './checkpoint-files.ts'
+import { type FileSource, localFiles } from './file-source.ts'
+import { openGguf } from './gguf.ts'
+import { openModel } from './model-checkpoint.ts'
+import { openCheckpoint } from './safetensors.ts'
+
+export interface ConvertInput {
+  /** Configuration and tokenizer, by file name. */
+  readonly copies: ReadonlyMap<string, Uint8Array>
+  readonly config: GemmaConfig
+  /** The caller closes it. */
+  readonly checkpoint: Checkpoint
+}
+
+/** Formats whose readers run code that the file brings, or that nobody keeps, with what to take instead. */
+const REFUSED: Readonly<Record<string, string>> = {
+  '.bin': 'is a PyTorch pickle, which can run any code when it is read; take the model.safetensors',
+  '.ckpt': 'is a PyTorch pickle, which can run any code when it is read; take the transformers variation',
+  '.pt': 'is a PyTorch pickle, which can run any code when it is read; take the model.safetensors',
+  '.pth': 'is a PyTorch pickle, which can run any code when it is read; take the model.safetensors',
+  '.msgpack': 'is a Flax checkpoint, which cannot be read; take the model in safetensors or GGUF',
+  '.orbax': 'is a Flax checkpoint, which cannot be read; take the model in safetensors or GGUF',
+  '.h5': 'is a Keras checkpoint, which cannot be read; take the transformers variation, in safetensors',
+}
+
+/**
+ * Opens a Hugging Face checkpoint directory in safetensors, a GGUF file, or a model directory of ours;
+ * here or elsewhere.
+ *
+ * @param from a path, or files and, where it is not the directory as a whole, which of them
+ * @throws FacetError invalid_checkpoint, unsupported, io_failed
+ */
+export async function openInput(from: string | FileSource, file?: string): Promise<ConvertInput> {
+  if (typeof from === 'string') {
+    const found = await stat(from).catch(() => undefined)
+    return found?.isFile()
+      ? openInput(localFiles(dirname(from)), basename(from))
+      : openFiles(localFiles(from))
+  }
+  if (file === undefined) return openFiles(from)
+  if (extname(file) === '.gguf') return openGguf(from, file)
+  const problem =
+    REFUSED[extname(file)] ?? 'is no checkpoint; give a directory in safetensors, or a .gguf file'
+  throw new FacetError('unsupported', `${file} ${problem}.`, { field: 'checkpoint' })
+}
+
+async function openFiles(source: FileSource): Promise<ConvertInput> {
+  if (await has(source, MANIFEST_FILE)) return openModel(source)
+  const copies = await readCopies(source)
+  const config = configOf(copies, source.place)
+  return { copies, config, checkpoint: await openCheckpoint(source) }
+}
+
+async function has(source: FileSource, name: string): Promise<boolean> {
+  const file = await source.open(name)
+  await file?.close()
+  return file !== undefined
+}
