@@ -2,7 +2,7 @@
 import { fromBfloat16, toFloat16 } from '../gemma/dtype.ts'
 import { countOf } from './checkpoint.ts'
 import { BLOCK_TYPES, type BlockType } from './gguf-blocks.ts'
-import { GGUF_ALIGNMENT, GgufType } from './gguf-header.ts'
+import { GGUF_ALIGNMENT, GGUF_MAGIC, GgufType } from './gguf-header.ts'
 import type { GgufNumber } from './gguf-names.ts'
 import type { QuantizedBlocks } from './quantize.ts'
 
@@ -48,7 +48,7 @@ export function encodeGgufHeader(
     return info
   })
   const whole = Buffer.concat([
-    Buffer.from('GGUF'),
+    uint32(GGUF_MAGIC),
     uint32(3),
     uint64(tensors.length),
     uint64(metadata.size),
