@@ -3,7 +3,7 @@ import type { MiddlewareHandler } from 'hono'
 import { createApi, type EdgeOptions } from '../edge/api.ts'
 import { FacetError } from '../errors.ts'
 import { override } from '../guard/layer.ts'
-import type { Router } from '../route/router.ts'
+import { type Router, router } from '../route/router.ts'
 import type { Backend } from '../types.ts'
 
 export interface GatewayOptions extends Omit<EdgeOptions, 'backends' | 'page'> {
@@ -48,13 +48,20 @@ export function gateway(
 export function toServed(backends: Backend | Router | readonly Backend[]): readonly Backend[] {
   if (!('chat' in backends)) return backends
   if (!('health' in backends)) return [backends]
-  const models = new Map([...backends.health().keys()].map(({ model }) => [model.id, model]))
+  const pool = [...backends.health().keys()]
+  const models = new Map(pool.map(({ model }) => [model.id, model]))
   models.delete(backends.model.id)
-  const held = [...models.values()].map((model) =>
-    override(backends, {
+  const held = [...models.values()].map((model) => {
+    // The router's own would be those of its first model.
+    const { score, embed, tokenize, detokenize } = router(pool.filter((one) => one.model.id === model.id))
+    return override(backends, {
       model,
       chat: (request, options) => backends.chat({ ...request, model: model.id }, options),
-    }),
-  )
+      score,
+      embed,
+      tokenize,
+      detokenize,
+    })
+  })
   return [backends, ...held]
 }

@@ -3,7 +3,7 @@ import { Tally } from '../client/answer.ts'
 import { type Clock, Deadline } from '../client/deadline.ts'
 import { changed, FacetError, toFacetError } from '../errors.ts'
 import type { Attempt, ChatEvent, ChatRequest, Timeouts, Usage } from '../types.ts'
-import { blames } from './health.ts'
+import { failureOf } from './health.ts'
 import type { CommitRule, Held } from './options.ts'
 import type { Entry, Step } from './plan.ts'
 
@@ -11,6 +11,8 @@ export const NOTHING: Usage = { promptTokens: 0, completionTokens: 0 }
 
 export interface AttemptContext {
   readonly request: ChatRequest
+  /** Asks for log-probabilities, which the commit rule reads and the caller does not get. */
+  readonly judged: boolean
   /** Ends the attempt from outside: the caller's own signal, and the time limit of the whole call. */
   readonly signal: AbortSignal
   readonly timeouts: Timeouts
@@ -60,11 +62,12 @@ export class RunningAttempt {
    */
   async begin(verdictOf: (held: Omit<Held, 'others'>) => ReturnType<CommitRule>): Promise<boolean> {
     const { backend } = this.entry
-    const { request, own } = this.#context
+    const { request, own, judged } = this.#context
     try {
       this.#deadline.start('firstTokenMs')
       const options = { signal: this.#deadline.signal, timeouts: own }
-      this.#events = backend.chat(request, options)[Symbol.asyncIterator]()
+      const asked = judged ? { ...request, logprobs: 0 } : request
+      this.#events = backend.chat(asked, options)[Symbol.asyncIterator]()
       for (;;) {
         const event = await this.#next()
         this.#held.push(event)
@@ -85,7 +88,7 @@ export class RunningAttempt {
     const held = this.#held
     try {
       for (let at = 0; ; at++) {
-        const event = held[at] ?? (await this.#next())
+        const event = this.#shown(held[at] ?? (await this.#next()))
         // Before the caller has it: with the finish in hand many leave the loop.
         if (event.type === 'finish') this.end('answered')
         yield event
@@ -111,8 +114,7 @@ export class RunningAttempt {
     // Not awaited: a backend that hangs would hold up the caller. It has nothing left to tell.
     this.#events?.return?.().catch(() => {})
     const aborted = outcome === 'cancelled' || error?.code === 'aborted'
-    const telling = !aborted && (!error || blames(error))
-    entry.health.end(this.#probe, telling ? error !== undefined : undefined)
+    entry.health.end(this.#probe, aborted ? undefined : failureOf(error))
     this.#context.ended({
       backend,
       number,
@@ -135,6 +137,10 @@ export class RunningAttempt {
     // Left out, the slowest would be missing from the latencies, and ever more would seem slow.
     if (this.#firstTokenMs === undefined) this.entry.health.measure(this.elapsedMs)
     this.end('cancelled')
+  }
+
+  #shown(event: ChatEvent): ChatEvent {
+    return this.#context.judged && event.type === 'text' ? { type: 'text', text: event.text } : event
   }
 
   async #next(): Promise<ChatEvent> {

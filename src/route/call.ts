@@ -1,21 +1,21 @@
 /** One call through the router: the one loop that owns its attempts, until one is ready to deliver. */
-import { plus } from '../client/answer.ts'
 import { Deadline } from '../client/deadline.ts'
 import { TIMEOUTS, withTimeouts } from '../client/options.ts'
 import { changed, FacetError } from '../errors.ts'
-import type { Attempt, Backend, ChatEvent, ChatRequest, Timeouts } from '../types.ts'
+import type { Backend, ChatEvent, ChatRequest, Timeouts } from '../types.ts'
 import { NOTHING, RunningAttempt } from './attempt.ts'
 import type { BackendHealth } from './health.ts'
-import type {
-  Call,
-  CommitRule,
-  Held,
-  Reservation,
-  RouterCallOptions,
-  Settings,
-  Telemetry,
+import {
+  type Call,
+  type CommitRule,
+  given,
+  type Held,
+  type Reservation,
+  type RouterCallOptions,
+  type Settings,
 } from './options.ts'
 import { type Entry, Plan, type Step } from './plan.ts'
+import { CallReport } from './report.ts'
 
 /** What the calls of one router share. */
 export interface Shared {
@@ -50,9 +50,8 @@ export class RouterCall implements Call {
   readonly #endsAtMs: number
   readonly #running = new Map<RunningAttempt, Promise<Settled>>()
   readonly #errors: FacetError[] = []
-  readonly #settling: Promise<void>[] = []
+  readonly #report: CallReport
   #mayHedge = true
-  #usage = NOTHING
 
   constructor(shared: Shared, request: ChatRequest, own: RouterCallOptions) {
     const { settings } = shared
@@ -64,6 +63,7 @@ export class RouterCall implements Call {
     this.#shared = shared
     this.#settings = settings
     this.#own = own
+    this.#report = new CallReport(this, settings.telemetry, own)
     this.#plan = new Plan(settings, () => clock.ticks(), random)
     this.#deadline = new Deadline(this.#timeouts, own, clock, name)
     this.#endsAtMs = clock.ticks() + this.#timeouts.totalMs
@@ -72,7 +72,7 @@ export class RouterCall implements Call {
 
   async *run(): AsyncGenerator<ChatEvent> {
     let error: Error | undefined
-    this.#tell((telemetry) => telemetry.callStarted?.(this))
+    this.#report.started()
     try {
       this.#deadline.signal.throwIfAborted()
       this.#deadline.start('totalMs')
@@ -84,10 +84,10 @@ export class RouterCall implements Call {
       throw thrown
     } finally {
       for (const attempt of this.#running.keys()) attempt.end('cancelled')
+      // A store that hangs holds up nobody who has left, nor anybody beyond the deadline.
+      await this.#deadline.wait(this.#report.settled()).catch(() => {})
       this.#deadline.dispose()
-      await Promise.all(this.#settling)
-      this.#own.onUsage?.(this.#usage)
-      this.#tell((telemetry) => telemetry.callEnded?.(this, { ...(error && { error }), usage: this.#usage }))
+      this.#report.ended(error)
     }
   }
 
@@ -142,7 +142,7 @@ export class RouterCall implements Call {
   /** Sends an attempt, or notes why the budget does not allow it: one beside it may still answer. */
   async #launch(step: Step): Promise<void> {
     const { entry, waitMs } = step
-    const { clock, budget } = this.#settings
+    const { clock, budget, logprobs } = this.#settings
     if (waitMs > 0) await this.#pause(waitMs)
     // Without a pause there is no moment in which another call could probe the same circuit.
     const settle = budget && (await this.#reserved(budget.reserve(entry.backend, this.request)))
@@ -150,20 +150,22 @@ export class RouterCall implements Call {
       this.#failed(entry, changed(settle, { backend: entry.backend.name }))
       return
     }
+    const { backend } = entry
+    const judged =
+      this.request.logprobs === undefined &&
+      backend.model.features?.includes('logprobs') !== false &&
+      logprobs(backend, this.#plan.others)
     const attempt = new RunningAttempt(step, {
       request: this.request,
+      judged,
       signal: this.#deadline.signal,
       timeouts: this.#timeouts,
       own: this.#explicit,
       clock,
       number: this.#plan.made,
-      ended: (report) => {
-        if (settle) this.#settling.push(settle(report.usage))
-        this.#ended(report)
-      },
+      ended: (ended) => this.#report.attemptEnded(ended, settle),
     })
-    const { backend, number, reason } = attempt
-    this.#tell((telemetry) => telemetry.attemptStarted?.(this, { backend, number, reason }))
+    this.#report.attemptStarted(attempt)
     const settled = attempt
       .begin((held) => this.#verdictOf(held))
       .then(
@@ -180,7 +182,11 @@ export class RouterCall implements Call {
     } catch (error) {
       // The error of a reservation that failed is the one thrown here.
       reserving.then((late) => (late instanceof FacetError ? undefined : late(NOTHING))).catch(() => {})
-      throw error
+      if (error instanceof FacetError || this.#deadline.signal.aborted) throw error
+      throw new FacetError('unavailable', 'The budget could not be asked, so nothing was sent.', {
+        retry: 'never',
+        cause: error,
+      })
     }
   }
 
@@ -199,27 +205,13 @@ export class RouterCall implements Call {
     if (rule === 'finish') return 'hold'
     const { others } = this.#plan
     if (others.length === 0) return 'commit'
-    try {
-      return rule({ ...held, others })
-    } catch (cause) {
-      // No fault of the backend, and no other one would change it.
-      throw new FacetError('invalid_request', 'The commit rule, or its guard, threw an error.', {
-        field: 'commit',
-        cause,
-      })
-    }
+    return given('commit', 'The commit rule, or its guard,', () => rule({ ...held, others }))
   }
 
   #failed(entry: Entry, error: FacetError): void {
     this.#errors.push(error)
     if (error.retry === 'never') throw error
     this.#plan.failed(entry, error)
-  }
-
-  #ended(attempt: Attempt): void {
-    this.#usage = plus(this.#usage, attempt.usage)
-    this.#tell((telemetry) => telemetry.attemptEnded?.(this, attempt))
-    this.#tell(() => this.#own.onAttempt?.(attempt))
   }
 
   /** Why nobody answered: the only error, or the last one with the others in its message. */
@@ -230,16 +222,5 @@ export class RouterCall implements Call {
     const said = this.#errors.map(({ backend, message }) => `${backend}: ${message}`)
     const message = `No backend of ${this.router} could answer. ${[...new Set(said)].join(' ')}`
     return changed(last, { cause: new AggregateError(this.#errors) }, message)
-  }
-
-  /** Who listens must not change the answer: what a callback throws surfaces as an uncaught error. */
-  #tell(listener: (telemetry: Telemetry) => void): void {
-    try {
-      listener(this.#settings.telemetry)
-    } catch (error) {
-      queueMicrotask(() => {
-        throw error
-      })
-    }
   }
 }

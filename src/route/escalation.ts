@@ -23,9 +23,11 @@ export interface EscalationOptions {
  *
  * Nothing is ever taken back: an answer escalates only while all of it is still held back. Where no
  * higher tier could answer, the lower one is asked again and its answer delivered as it is.
- * minConfidence judges by log-probabilities: ask for them with `logprobs: 0`, without them it does not.
+ * minConfidence judges by log-probabilities, which it asks for; a server that sends none is not judged by them.
  */
-export function escalation(options: EscalationOptions): Required<Pick<RouterOptions, 'policy' | 'commit'>> {
+export function escalation(
+  options: EscalationOptions,
+): Required<Pick<RouterOptions, 'policy' | 'commit' | 'logprobs'>> {
   const { maxPromptTokens = Number.POSITIVE_INFINITY } = options
   const lowestFirst = byTier()
   return {
@@ -34,6 +36,7 @@ export function escalation(options: EscalationOptions): Required<Pick<RouterOpti
       return tokensOf(request) > maxPromptTokens ? order.toReversed() : order
     },
     commit: ruleOf(options),
+    logprobs: (backend, others) => options.minConfidence !== undefined && isJudged(backend, others),
   }
 }
 
@@ -41,7 +44,7 @@ function ruleOf(options: EscalationOptions): CommitRule {
   const { maxAnswerTokens = Number.POSITIVE_INFINITY, minConfidence = 0, guard } = options
   const holdTokens = Number.isFinite(maxAnswerTokens) ? maxAnswerTokens + 1 : (options.holdTokens ?? 32)
   return ({ backend, events, others }) => {
-    if (!others.some((other) => tierOf(other) > tierOf(backend))) return 'commit'
+    if (!isJudged(backend, others)) return 'commit'
     const whole = events.at(-1)?.type === 'finish'
     const tokens = events.reduce((sum, event) => sum + tokensIn(event), 0)
     if (tokens > maxAnswerTokens) return 'reject'
@@ -49,6 +52,11 @@ function ruleOf(options: EscalationOptions): CommitRule {
     if (confidenceOf(events) < minConfidence) return 'reject'
     return guard && !guard(textOf(events), whole) ? 'reject' : 'commit'
   }
+}
+
+/** Only where somebody of a higher tier could be asked instead. */
+function isJudged(backend: Backend, others: readonly Backend[]): boolean {
+  return others.some((other) => tierOf(other) > tierOf(backend))
 }
 
 function tierOf({ model }: Backend): number {

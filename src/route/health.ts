@@ -103,8 +103,10 @@ export class BackendHealth implements Health {
   }
 }
 
-/** True when an error is the backend's fault; otherwise it is the request's, or says nothing. */
-export function blames({ code, status }: FacetError): boolean {
-  if (code === 'unsupported') return false
-  return status >= 500 || code === 'unauthorized' || code === 'forbidden'
+/** What an attempt's end says of the backend: failed, answered, or (undefined) nothing, as it was the request's fault. */
+export function failureOf(error: FacetError | undefined): boolean | undefined {
+  if (!error) return false
+  const { code, status } = error
+  const blamed = status >= 500 || code === 'unauthorized' || code === 'forbidden'
+  return blamed && code !== 'unsupported' ? true : undefined
 }

@@ -34,6 +34,8 @@ export interface Telemetry {
   callStarted?(call: Call): void
   attemptStarted?(call: Call, attempt: Pick<Attempt, 'backend' | 'number' | 'reason'>): void
   attemptEnded?(call: Call, attempt: Attempt): void
+  /** The budget could not be told what an attempt has cost; what was reserved for it stays counted. */
+  unsettled?(call: Call, error: unknown): void
   callEnded?(call: Call, outcome: { readonly error?: Error; readonly usage: Usage }): void
 }
 
@@ -62,6 +64,11 @@ export interface RouterOptions {
    * content. finish: the whole answer, for callers who do not stream. A rule: as it says.
    */
   readonly commit?: 'content' | 'finish' | CommitRule
+  /**
+   * Whom to ask for log-probabilities though the caller did not, for the commit rule to read; the caller
+   * does not get them. `others` are those who would be asked next. Default: nobody.
+   */
+  readonly logprobs?: (backend: Backend, others: readonly Backend[]) => boolean
   /** Ask a second backend when the first is slower than usual, and take who is first. Default: false. */
   readonly hedge?: boolean | HedgeOptions
   readonly breaker?: BreakerOptions
@@ -145,9 +152,20 @@ export function settingsFrom(options: RouterOptions): Settings {
     timeouts: options.timeouts ?? {},
     retryAfterAcceptance: options.retryAfterAcceptance ?? false,
     commit: options.commit ?? 'content',
+    logprobs: options.logprobs ?? (() => false),
     budget: options.budget,
     telemetry: options.telemetry ?? {},
     clock: options.clock ?? systemClock,
     random: options.random ?? Math.random,
+  }
+}
+
+/** What a function of the caller's gives; what it throws is no fault of any backend. */
+export function given<T>(field: string, what: string, work: () => T): T {
+  try {
+    return work()
+  } catch (cause) {
+    if (cause instanceof FacetError) throw cause
+    throw new FacetError('invalid_request', `${what} threw an error.`, { field, cause })
   }
 }

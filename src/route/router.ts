@@ -2,8 +2,9 @@
 import { FacetError } from '../errors.ts'
 import type { Backend, ChatEvent, ChatRequest } from '../types.ts'
 import { RouterCall } from './call.ts'
+import { forwarding } from './forward.ts'
 import { BackendHealth } from './health.ts'
-import { type RouterCallOptions, type RouterOptions, settingsFrom } from './options.ts'
+import { given, type RouterCallOptions, type RouterOptions, settingsFrom } from './options.ts'
 import type { Health } from './policy.ts'
 
 /** Backends, or what gives them: then they may come and go between two attempts. */
@@ -21,7 +22,8 @@ export interface Router extends Backend {
  * Until the first content (see `commit`) a call may move from one backend to another; from then on
  * it stays, and fails where that backend fails. A call that nobody could answer throws the last
  * backend's FacetError, with the others in its message. A request that names a model goes to the
- * backends of that model, where there are any.
+ * backends of that model, where there are any. Scores, embeddings and tokens, where a backend has them, come
+ * from the first such backend's model.
  *
  * @throws FacetError invalid_request, with the option at fault
  */
@@ -49,7 +51,8 @@ export function router(backends: Pool, options: RouterOptions = {}): Router {
     order(request: ChatRequest) {
       const all = [...health()]
       const named = all.filter(([{ model }]) => model.id === request.model)
-      const order = policy(request, new Map(named.length > 0 ? named : all))
+      const pool = new Map(named.length > 0 ? named : all)
+      const order = given('policy', 'The policy', () => policy(request, pool))
       return order.map((backend) => [backend, healthOf(backend)] as const)
     },
   }
@@ -60,5 +63,6 @@ export function router(backends: Pool, options: RouterOptions = {}): Router {
     model,
     health,
     chat: (request, own = {}) => new RouterCall(shared, request, own).run(),
+    ...forwarding(health),
   }
 }

@@ -3,7 +3,7 @@ import { collect } from '../../src/client/collect.ts'
 import { FacetError } from '../../src/errors.ts'
 import { type BudgetOptions, type BudgetStore, budget, type Spent } from '../../src/route/budget.ts'
 import { type Router, router } from '../../src/route/router.ts'
-import { type Actor, actor, fails, says } from './simulation.ts'
+import { type Actor, actor, fails, SimulatedClock, says } from './simulation.ts'
 
 const QUESTION = { messages: [{ role: 'user', content: 'x'.repeat(20) }], maxTokens: 5 } as const
 const DAY_MS = 86_400_000
@@ -107,6 +107,49 @@ describe('a budget', () => {
     const asked = collect(gemma.chat(QUESTION, { signal: control.signal }))
     await expect(asked).rejects.toMatchObject({ code: 'aborted' })
     await expect.poll(() => sums).toEqual([10, 0])
+    expect(cloud.calls).toEqual([])
+  })
+
+  it('whose store fails once the answer is there costs nobody the answer, and says so to the telemetry', async () => {
+    const broken = new Error('The database is gone.')
+    let adds = 0
+    const store: BudgetStore = {
+      async add(_, amount) {
+        if (++adds > 1) throw broken
+        return amount
+      },
+    }
+    const heard: unknown[] = []
+    const telemetry = { unsettled: (_: object, error: unknown) => heard.push(error) }
+    const cloud = actor('cloud', says('cloud'), { price })
+    const gemma = router([cloud], { budget: budget({ windowMs: DAY_MS, tokens: 100, store }), telemetry })
+    expect(await say(gemma)).toBe('cloud')
+    expect(heard).toEqual([broken])
+  })
+
+  it('whose store hangs once the answer is there holds nobody beyond the time of the call', async () => {
+    const clock = new SimulatedClock()
+    let adds = 0
+    const store: BudgetStore = { add: async (_, amount) => (++adds > 1 ? new Promise(() => {}) : amount) }
+    const gemma = router([actor('cloud', says('cloud'))], {
+      clock,
+      timeouts: { totalMs: 5000 },
+      budget: budget({ windowMs: DAY_MS, tokens: 100, store, clock }),
+    })
+    expect(await clock.run(say(gemma))).toBe('cloud')
+    expect(clock.ticks()).toBe(5000)
+  })
+
+  it('that cannot be asked lets nothing be sent', async () => {
+    const cause = new Error('The database is gone.')
+    const store: BudgetStore = { add: () => Promise.reject(cause) }
+    const { gemma, cloud } = stage({ tokens: 100, store })
+    await expect(say(gemma)).rejects.toMatchObject({
+      name: 'FacetError',
+      code: 'unavailable',
+      message: 'The budget could not be asked, so nothing was sent.',
+      cause,
+    })
     expect(cloud.calls).toEqual([])
   })
 

@@ -48,6 +48,31 @@ describe('edge first', () => {
     expect((await ask(tokens(40), options)).attempts).toEqual(STAYED)
   })
 
+  it('asks for the log-probabilities that it judges by, and keeps them from who did not ask', async () => {
+    const request: ChatRequest = { messages: [{ role: 'user', content: 'Why?' }] }
+    const cloud = actor('cloud', says('cloud'), { tier: 7 })
+    const unsure = (logprob: number): Plot =>
+      async function* ({ request }) {
+        yield* tokens(3, request.logprobs === undefined ? undefined : logprob)({} as never)
+      }
+    expect((await ask(unsure(-2), { minConfidence: 0.5 }, request, cloud)).attempts).toEqual(ESCALATED)
+    // Nobody judges the last one: a server without log-probabilities would refuse.
+    expect(cloud.calls[0]!.request).toEqual(request)
+    expect((await ask(unsure(-2), {}, request)).attempts).toEqual(STAYED)
+
+    const edge = actor('edge', unsure(-0.1), { tier: 2 })
+    const gemma = router([edge, cloud], escalation({ minConfidence: 0.5 }))
+    const events: ChatEvent[] = []
+    for await (const event of gemma.chat(request)) events.push(event)
+    expect(events.slice(1, -1)).toEqual([text('e'), text('e'), text('e')])
+    expect((await collect(gemma.chat({ ...request, logprobs: 2 }))).logprobs).toHaveLength(3)
+    expect(edge.calls.map(({ request }) => request.logprobs)).toEqual([0, 2])
+
+    const plain = actor('edge', says('edge'), { tier: 2, features: ['tools'] })
+    await collect(router([plain, cloud], escalation({ minConfidence: 0.5 })).chat(request))
+    expect(plain.calls[0]!.request.logprobs).toBeUndefined()
+  })
+
   it('escalates when the guard says no to what is held back', async () => {
     const seen: [string, boolean][] = []
     const guard = (said: string, whole: boolean): boolean => {
