@@ -7,7 +7,7 @@ export function toModelList(backends: readonly Backend[]): object {
 }
 
 /** OpenAI's four fields, then what Facet knows besides. */
-export function toModel({ name, model }: Backend): object {
+export function toModel({ name, model }: Pick<Backend, 'name' | 'model'>): object {
   return {
     id: model.id,
     object: 'model',
@@ -22,7 +22,10 @@ export function toModel({ name, model }: Backend): object {
 }
 
 /** @throws FacetError model_not_found, with what there is */
-export function findBackend(backends: readonly Backend[], id: string | undefined): Backend {
+export function findBackend<Served extends Pick<Backend, 'model'>>(
+  backends: readonly Served[],
+  id: string | undefined,
+): Served {
   const found = id === undefined ? backends[0] : backends.find(({ model }) => model.id === id)
   if (found) return found
   const ids = backends.map(({ model }) => model.id).join(', ')

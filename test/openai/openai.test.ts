@@ -169,4 +169,82 @@ describe('the facade', () => {
     expect(calls[0]!.headers.get('authorization')).toBe('Bearer sk-secret')
     expect(await thrownBy(() => new OpenAI({}))).toMatchObject({ field: 'backend' })
   })
+
+  it('asks the server at its address which models there are', async () => {
+    const list = { object: 'list', data: [{ id: 'gemma-7b-it', object: 'model', max_model_len: 8192 }] }
+    const { fetch, calls } = fakeFetch(() => Response.json(list))
+    const client = new OpenAI({ baseURL: 'http://127.0.0.1:1/v1', apiKey: 'sk-secret', fetch })
+    const ids: string[] = []
+    for await (const { id } of await client.models.list()) ids.push(id)
+    expect(ids).toEqual(['gemma-7b-it'])
+    expect(calls[0]).toMatchObject({ method: 'GET', url: 'http://127.0.0.1:1/v1/models' })
+    expect(calls[0]!.headers.get('authorization')).toBe('Bearer sk-secret')
+    expect(await client.models.retrieve('gemma-7b-it')).toMatchObject({ id: 'gemma-7b-it', object: 'model' })
+    expect(await thrownBy(() => client.models.retrieve('gpt-4o'))).toMatchObject({
+      code: 'model_not_found',
+      message: expect.stringContaining('ask for one of: gemma-7b-it'),
+    })
+  })
+
+  it('names the model that embeds to the server at its address', async () => {
+    const data = [{ object: 'embedding', index: 0, embedding: [0.6, 0.8] }]
+    const { fetch, calls } = fakeFetch(() => Response.json({ object: 'list', data }))
+    const client = new OpenAI({ baseURL: 'http://127.0.0.1:1/v1', fetch })
+    const answer = await client.embeddings.create({ model: 'embeddinggemma', input: 'a' })
+    expect(answer).toMatchObject({ model: 'embeddinggemma', data: [{ index: 0 }] })
+    expect(calls[0]!.body).toMatchObject({ model: 'embeddinggemma', input: ['a'] })
+  })
+
+  it('gives the response beside the answer', async () => {
+    const client = new OpenAI({ backend: new FakeBackend() })
+    const whole = await client.chat.completions.create(ask).withResponse()
+    expect(whole.data.choices[0]!.message.content).toBe('Hello!')
+    expect(whole.response.status).toBe(200)
+    expect(await whole.response.json()).toEqual(whole.data)
+    const streamed = await client.chat.completions.create({ ...ask, stream: true }).withResponse()
+    expect(streamed.response.headers.get('content-type')).toMatch(/^text\/event-stream/)
+    let said = ''
+    for await (const chunk of streamed.data) said += chunk.choices[0]?.delta.content ?? ''
+    expect(said).toBe('Hello!')
+    const raw = await client.chat.completions.create({ ...ask, stream: true }).asResponse()
+    expect(await raw.text()).toContain('data: [DONE]')
+    // And nothing is left that nobody handles.
+    expect(
+      await thrownBy(() => client.chat.completions.create({ ...ask, n: 0 }).withResponse()),
+    ).toMatchObject({
+      field: 'n',
+    })
+  })
+
+  it('tells its errors apart by the official classes', async () => {
+    const kinds = [
+      'APIConnectionError',
+      'APIConnectionTimeoutError',
+      'APIUserAbortError',
+      'AuthenticationError',
+      'BadRequestError',
+      'InternalServerError',
+      'NotFoundError',
+      'RateLimitError',
+    ] as const
+    const cases = [
+      ['invalid_request', ['BadRequestError']],
+      ['unauthorized', ['AuthenticationError']],
+      ['model_not_found', ['NotFoundError']],
+      ['queue_full', ['RateLimitError']],
+      ['unavailable', ['InternalServerError']],
+      ['connection_failed', ['APIConnectionError']],
+      ['timeout', ['APIConnectionError', 'APIConnectionTimeoutError']],
+      ['aborted', ['APIUserAbortError']],
+    ] as const
+    for (const [code, expected] of cases) {
+      const before = (): never => {
+        throw new FacetError(code, 'It fails.')
+      }
+      const client = new OpenAI({ backend: new FakeBackend({ before }) })
+      const error = await thrownBy(() => client.chat.completions.create(ask))
+      expect(kinds.filter((kind) => error instanceof OpenAI[kind])).toEqual(expected)
+    }
+    expect(new Error('of something else') instanceof OpenAI.RateLimitError).toBe(false)
+  })
 })

@@ -30,8 +30,16 @@ describe('the types', () => {
       streamed: create({ model: 'x', messages: [], stream: true }),
     })
     expectTypeOf(typed).returns.toEqualTypeOf<{
-      whole: Promise<Wire.ChatCompletion>
-      streamed: Promise<Wire.Stream<Wire.ChatCompletionChunk>>
+      whole: Wire.ApiPromise<Wire.ChatCompletion>
+      streamed: Wire.ApiPromise<Wire.Stream<Wire.ChatCompletionChunk>>
     }>()
+  })
+
+  it('have their official names', () => {
+    expectTypeOf<Official.ChatCompletionUserMessageParam>().toExtend<OpenAI.ChatCompletionUserMessageParam>()
+    expectTypeOf<OpenAI.Chat.ChatCompletion>().toExtend<Official.Chat.ChatCompletion>()
+    expectTypeOf<OpenAI.Chat.Completions.ChatCompletionChunk>().toExtend<Official.Chat.Completions.ChatCompletionChunk>()
+    expectTypeOf<Official.ChatCompletionCreateParamsStreaming>().toExtend<OpenAI.ChatCompletionCreateParamsStreaming>()
+    expectTypeOf<OpenAI.Embedding>().toExtend<Official.Embedding>()
   })
 })
