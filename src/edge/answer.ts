@@ -37,7 +37,7 @@ export async function answer(call: Call, options: AnswerOptions): Promise<Respon
   if (signal.aborted) stop()
   signal.addEventListener('abort', stop, { once: true })
 
-  const events = runChoices(backend, call.requests, work)
+  const events = runChoices(backend, call.requests, exchange)
   const held: ChoiceEvent[] = []
   let model = backend.model.id
   for (;;) {
@@ -52,7 +52,7 @@ export async function answer(call: Call, options: AnswerOptions): Promise<Respon
     logprobs: call.requests.some(({ logprobs }) => logprobs !== undefined),
   })
   if (!call.stream) {
-    const choices = await toChoices(call, rest(held, events))
+    const choices = await toChoices(call, held, events)
     const usage = toWireUsage(
       choices.map((choice) => choice.usage),
       call.n,
@@ -60,7 +60,7 @@ export async function answer(call: Call, options: AnswerOptions): Promise<Respon
     return Response.json(writer.whole(choices, usage))
   }
   exchange.streams = true
-  return toEventStream(toChunks(call, rest(held, events), writer), {
+  return toEventStream(toChunks(call, held, events, writer), {
     onEnd: () => exchange.settle(),
     onCancel: () => {
       stop()
@@ -80,50 +80,52 @@ function goneError(): FacetError {
   return new FacetError('aborted', 'The client has gone.')
 }
 
-async function* rest(
+/** All that an event puts on the wire, and all that is left to say at the end. */
+async function* toChunks(
+  call: Call,
   held: readonly ChoiceEvent[],
   events: AsyncGenerator<ChoiceEvent, void, undefined>,
-): AsyncGenerator<ChoiceEvent, void, undefined> {
+  writer: Writer,
+): AsyncGenerator<readonly object[], void, undefined> {
+  const opened = new Set<number>()
+  const usages: Usage[] = []
+  const chunksOf = ({ choice, event }: ChoiceEvent): object[] => {
+    const chunks: (object | undefined)[] = []
+    if (!opened.has(choice)) {
+      opened.add(choice)
+      chunks.push(writer.open(choice))
+    }
+    if (event.type === 'text' && (event.text !== '' || event.logprobs?.length)) {
+      chunks.push(writer.text(choice, event))
+    }
+    if (event.type === 'tool') chunks.push(writer.tool(choice, event))
+    if (event.type === 'finish') {
+      usages[choice] = event.usage
+      chunks.push(writer.finish(choice, event.reason))
+    }
+    return chunks.filter((chunk) => chunk !== undefined)
+  }
   try {
-    yield* held
-    yield* events
+    yield held.flatMap(chunksOf)
+    for await (const event of events) yield chunksOf(event)
+    if (call.includeUsage) yield [writer.usage(toWireUsage(usages, call.n))]
   } finally {
     await events.return()
   }
 }
 
-async function* toChunks(
+async function toChoices(
   call: Call,
+  held: readonly ChoiceEvent[],
   events: AsyncIterable<ChoiceEvent>,
-  writer: Writer,
-): AsyncGenerator<object, void, undefined> {
-  const opened = new Set<number>()
-  const usages: Usage[] = []
-  for await (const { choice, event } of events) {
-    if (!opened.has(choice)) {
-      opened.add(choice)
-      const chunk = writer.open(choice)
-      if (chunk) yield chunk
-    }
-    if (event.type === 'text' && (event.text !== '' || event.logprobs?.length))
-      yield writer.text(choice, event)
-    if (event.type === 'tool') yield writer.tool(choice, event)
-    if (event.type === 'finish') {
-      usages[choice] = event.usage
-      yield writer.finish(choice, event.reason)
-    }
-  }
-  if (call.includeUsage) yield writer.usage(toWireUsage(usages, call.n))
-}
-
-async function toChoices(call: Call, events: AsyncIterable<ChoiceEvent>): Promise<Choice[]> {
+): Promise<Choice[]> {
   const drafts = call.requests.map(() => ({
     text: '',
     logprobs: [] as TokenLogprob[],
     calls: new Map<number, ToolCall>(),
   }))
   const choices: Choice[] = []
-  for await (const { choice, event } of events) {
+  const take = ({ choice, event }: ChoiceEvent): void => {
     const draft = drafts[choice]!
     if (event.type === 'text') {
       draft.text += event.text
@@ -135,5 +137,7 @@ async function toChoices(call: Call, events: AsyncIterable<ChoiceEvent>): Promis
       choices[choice] = { ...rest, toolCalls: [...calls.values()], reason: event.reason, usage: event.usage }
     }
   }
+  held.forEach(take)
+  for await (const event of events) take(event)
   return choices
 }

@@ -15,7 +15,7 @@ import { admitTo, Drain, endingState } from './drain.ts'
 import { toEchoes } from './echo.ts'
 import { toEmbeddingCall, toEmbeddings } from './embeddings.ts'
 import { type Report, toErrorResponse, toWireNames } from './error-response.ts'
-import { type EdgeEnv, observed } from './exchange.ts'
+import type { EdgeEnv } from './exchange.ts'
 import { Figures } from './figures.ts'
 import { assertReady, type ReadyCheck, toReadyResponse } from './health.ts'
 import { type KeySource, refuseKeysInQuery, requireKey } from './keys.ts'
@@ -115,7 +115,7 @@ export function createApi(options: EdgeOptions, toPageFile?: PageFiles): Hono {
       assertChoices(call.requests, limits)
       const found = findBackend(backends, call.model)
       exchange.model = found.model.id
-      const backend = observed(exchange)(traced(exchange, logPrompts)(found))
+      const backend = traced(exchange, logPrompts)(found)
       const writer = await writerFor(call, backend, raw.signal)
       return answer(call, { backend, prefix, writer, signal: raw.signal, exchange, report })
     })

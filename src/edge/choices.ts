@@ -2,6 +2,8 @@
 import { FacetError, toFacetError } from '../errors.ts'
 import type { Backend, ChatEvent, ChatRequest } from '../types.ts'
 import { toWireNames } from './error-response.ts'
+import type { Exchange } from './exchange.ts'
+import type { Generation } from './generation.ts'
 
 export interface ChoiceEvent {
   readonly choice: number
@@ -20,19 +22,59 @@ interface Arrival {
 const AT_ONCE = 4
 
 /**
- * Yields the events of all choices as they come, at most one ahead of the reader for each choice.
- * When one choice fails, when `work` is aborted or when the reader leaves, all of them are stopped.
+ * Yields the events of all choices as they come, at most one ahead of the reader for each choice, and notes
+ * them in the exchange. When one choice fails, when its `work` is aborted or when the reader leaves, all of
+ * them are stopped.
  *
  * @throws FacetError that of the choice that failed, or aborted
  */
-export async function* runChoices(
+export function runChoices(
   backend: Backend,
   requests: readonly ChatRequest[],
-  work: AbortController,
+  exchange: Exchange,
 ): AsyncGenerator<ChoiceEvent, void, undefined> {
+  return requests.length === 1
+    ? runOne(backend, requests[0]!, exchange)
+    : runSeveral(backend, requests, exchange)
+}
+
+/** Nothing to weave: a backend under deadlines ends by itself when it is aborted. */
+async function* runOne(
+  backend: Backend,
+  request: ChatRequest,
+  exchange: Exchange,
+): AsyncGenerator<ChoiceEvent, void, undefined> {
+  const { work } = exchange
+  const { signal } = work
+  const generation = exchange.begin(request)
+  let finished = false
+  let ended = false
+  try {
+    for await (const event of backend.chat(request, { signal })) {
+      if (signal.aborted) throw toFacetError(signal.reason)
+      generation.note(event)
+      if (event.type === 'finish') finished = true
+      yield { choice: 0, event }
+    }
+    if (!finished) throw unfinished(backend)
+    ended = true
+  } catch (error) {
+    throw toWireNames(toFacetError(error))
+  } finally {
+    if (!ended) stop(work)
+  }
+}
+
+async function* runSeveral(
+  backend: Backend,
+  requests: readonly ChatRequest[],
+  exchange: Exchange,
+): AsyncGenerator<ChoiceEvent, void, undefined> {
+  const { work } = exchange
   const { signal } = work
   const arrivals: Arrival[] = []
   const iterators: AsyncIterator<ChatEvent>[] = []
+  const generations: Generation[] = []
   let wake = (): void => {}
   const arrive = (arrival: Arrival): void => {
     arrivals.push(arrival)
@@ -41,12 +83,17 @@ export async function* runChoices(
   const begin = (): void => {
     const choice = iterators.length
     if (choice === requests.length) return
-    iterators.push(backend.chat(requests[choice]!, { signal })[Symbol.asyncIterator]())
+    const request = requests[choice]!
+    iterators.push(backend.chat(request, { signal })[Symbol.asyncIterator]())
+    generations.push(exchange.begin(request))
     pull(choice)
   }
   const pull = (choice: number): void => {
     iterators[choice]!.next().then(
-      (result) => arrive({ choice, result }),
+      (result) => {
+        if (!result.done) generations[choice]!.note(result.value)
+        arrive({ choice, result })
+      },
       (error: unknown) => arrive({ choice, result: { error } }),
     )
   }
@@ -82,9 +129,13 @@ export async function* runChoices(
       pull(choice)
     }
   } finally {
-    if (running > 0) work.abort(new FacetError('aborted', 'The answer was stopped.'))
+    if (running > 0) stop(work)
     signal.removeEventListener('abort', onAbort)
   }
+}
+
+function stop(work: AbortController): void {
+  work.abort(new FacetError('aborted', 'The answer was stopped.'))
 }
 
 /** Not awaited, since a backend may take a step to notice; how it ends no longer matters to anyone. */

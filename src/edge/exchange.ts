@@ -1,8 +1,8 @@
 /** One HTTP request as defences, figures and logs see it: from its arrival to the last byte of its answer. */
 import { type Context, ROOT_CONTEXT } from '@opentelemetry/api'
 import type { ErrorCode, FacetError } from '../errors.ts'
-import { override } from '../guard/layer.ts'
-import type { ChatEvent, ChatRequest, FinishReason, Layer, Usage } from '../types.ts'
+import type { ChatRequest, Usage } from '../types.ts'
+import { Generation } from './generation.ts'
 import type { RateLimits } from './rates.ts'
 
 /** How a request ended: `ok`, or the code of the error the client was told. */
@@ -11,19 +11,6 @@ export type Outcome = 'ok' | ErrorCode
 /** What Hono carries from one middleware to the next. */
 export interface EdgeEnv {
   Variables: { exchange: Exchange }
-}
-
-/** One answer of a backend; a request with `n` choices has several. */
-export interface Generation {
-  /** The first content. */
-  firstMs?: number
-  /** The latest content. */
-  lastMs?: number
-  /** Until the backend says what it was: the pieces that have come. */
-  usage: Usage
-  reason?: FinishReason
-  /** Only where they may be kept. */
-  content?: { readonly request: ChatRequest; text: string }
 }
 
 export interface ExchangeOptions {
@@ -74,6 +61,13 @@ export class Exchange {
     this.startMs = now()
   }
 
+  /** A backend is asked for one of the answers. */
+  begin(request: ChatRequest): Generation {
+    const generation = new Generation(this.now, this.keepsContent ? request : undefined)
+    this.generations.push(generation)
+    return generation
+  }
+
   /** Called once, when the answer has been sent or given up. */
   onSettled(callback: (outcome: Outcome) => void): void {
     this.#callbacks.push(callback)
@@ -102,34 +96,4 @@ export class Exchange {
     const firsts = this.generations.flatMap(({ firstMs }) => firstMs ?? [])
     return firsts.length === 0 ? undefined : Math.min(...firsts) - this.startMs
   }
-}
-
-/** Notes in the exchange what a backend answers. An answer that is cut counts the pieces that were sent. */
-export function observed(exchange: Exchange): Layer {
-  return (next) =>
-    override(next, {
-      async *chat(request, options) {
-        const generation: Generation = { usage: { promptTokens: 0, completionTokens: 0, estimated: true } }
-        if (exchange.keepsContent) generation.content = { request, text: '' }
-        exchange.generations.push(generation)
-        for await (const event of next.chat(request, options)) {
-          if (isContent(event)) {
-            generation.lastMs = exchange.now()
-            generation.firstMs ??= generation.lastMs
-            const { usage } = generation
-            generation.usage = { ...usage, completionTokens: usage.completionTokens + 1 }
-          }
-          if (generation.content && event.type === 'text') generation.content.text += event.text
-          if (event.type === 'finish') {
-            generation.usage = event.usage
-            generation.reason = event.reason
-          }
-          yield event
-        }
-      },
-    })
-}
-
-function isContent(event: ChatEvent): boolean {
-  return event.type === 'text' || event.type === 'tool'
 }

@@ -226,8 +226,7 @@ describe('a streamed chat completion', () => {
     const pending = post(edge(backend), CHAT, { ...HELLO, stream: true })
     doors[0]!.open()
     const reader = (await pending).body!.pipeThrough(new TextDecoderStream()).getReader()
-    expect((await reader.read()).value).toContain('"role":"assistant"')
-    expect((await reader.read()).value).toContain('"Hel"')
+    expect((await reader.read()).value).toMatch(/"role":"assistant".*\n\n.*"Hel"/)
     doors[1]!.open()
     expect((await reader.read()).value).toContain('"lo"')
     for (const door of doors) door.open()
@@ -329,7 +328,7 @@ describe('a client that leaves', () => {
     const backend = never()
     const response = await post(edge(backend), CHAT, { ...HELLO, stream: true, n })
     const reader = response.body!.getReader()
-    for (let chunk = 0; chunk < 3 * n; chunk++) await reader.read()
+    while (backend.steps < 2 * n) await reader.read()
     // By the next turn the stream waits for the backend, which only an abort can end.
     await new Promise((resolve) => setImmediate(resolve))
     await reader.cancel()
@@ -359,12 +358,15 @@ describe('a client that leaves', () => {
     expect(backend.steps).toBeLessThanOrEqual(2)
   })
 
-  it('never makes the backend run ahead of a slow reader', async () => {
+  it('makes the backend run no more than a chunk ahead of a slow reader', async () => {
     const backend = new FakeBackend({ pieces: Array(1000).fill('x') })
     const response = await post(edge(backend), CHAT, { ...HELLO, stream: true })
     const reader = response.body!.getReader()
-    for (let chunk = 0; chunk < 10; chunk++) await reader.read()
-    expect(backend.steps).toBeLessThan(15)
+    for (let chunk = 0; chunk < 3; chunk++) {
+      for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve))
+      expect(backend.steps).toBeLessThan(40 * (chunk + 1))
+      await reader.read()
+    }
     await reader.cancel()
     await backend.idle()
   })

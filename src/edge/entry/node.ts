@@ -1,5 +1,5 @@
 /** Serves a handler on Node's HTTP server: listening, addresses, and closing without cutting answers off. */
-import type { Server, ServerOptions } from 'node:http'
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import { FacetError } from '../../errors.ts'
@@ -40,6 +40,7 @@ export async function serve(options: NodeServeOptions): Promise<Served> {
     serverOptions: toServerOptions(patience),
   }) as Server
   limitConnections(server, patience)
+  server.on('request', headersWithContent)
   await listen(server, port, hostname)
   const address = server.address() as AddressInfo
   const closed = new Promise<void>((resolve) => server.once('close', resolve))
@@ -86,6 +87,17 @@ function limitConnections(server: Server, { stalledMs = 60_000, connections }: P
   server.setTimeout(stalledMs, (socket: Socket) => {
     if (!answering.has(socket) || socket.writableLength > 0) socket.destroy()
   })
+}
+
+/** The adaptor sends the headers of a stream by themselves: let them wait for what follows in the same turn. */
+function headersWithContent(_: IncomingMessage, response: ServerResponse): void {
+  const flush = response.flushHeaders.bind(response)
+  response.flushHeaders = () => {
+    const { socket } = response
+    socket?.cork()
+    flush()
+    setImmediate(() => socket?.uncork())
+  }
 }
 
 function listen(server: Server, port: number, hostname: string): Promise<void> {
