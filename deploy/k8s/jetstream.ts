@@ -77,7 +77,7 @@ export function toConversionJob(serving: MaxtextServing): KubeObject {
     ],
     volumes: [{ name: 'kaggle', secret: { secretName: weights.secret, defaultMode: 0o400 } }],
   })
-  const pod = template['spec'] as JsonObject
+  const pod = template.spec as JsonObject
   const spec = {
     backoffLimit: 2,
     activeDeadlineSeconds: 4 * 3600,

@@ -1,17 +1,31 @@
 /** The servings that k8s/ holds as YAML: Gemma 7B on every accelerator, ready to apply without Facet. */
+import { type AcceleratorName, accelerator } from '../profiles.ts'
+import { JETSTREAM_HTTP_IMAGE, type ServerName, serversOf } from '../servers.ts'
+import type { TargetName } from '../target.ts'
 import type { Capacity } from './capacity.ts'
 import type { Gateway } from './gateway.ts'
 import type { KedaScaling } from './scaling.ts'
-import type { JetstreamServing, MaxtextServing, Serving, TensorRtServing, VllmServing } from './serving.ts'
+import type {
+  HostResources,
+  JetstreamServing,
+  MaxtextServing,
+  Serving,
+  TensorRtServing,
+  VllmServing,
+} from './serving.ts'
 
 const MINUTE_MS = 60_000
+
+const imageOf = (target: TargetName, server: ServerName): string =>
+  serversOf(target).find(({ name }) => name === server)!.image
 
 /** Any node with one NVIDIA GPU of 24 GB or more: bf16 weights of 15.9 GiB leave room for some 6,000 tokens. */
 export const BASE: VllmServing = {
   name: 'gemma',
   server: 'vllm',
-  image: 'docker.io/vllm/vllm-openai:v0.11.2',
+  image: imageOf('gke-gpu', 'vllm'),
   model: 'google/gemma-7b-it',
+  servedName: 'gemma-7b-it',
   weights: { from: 'hugging-face', token: { name: 'hugging-face', key: 'token' } },
   dtype: 'bfloat16',
   tensorParallel: 1,
@@ -22,27 +36,42 @@ export const BASE: VllmServing = {
   loadMs: 20 * MINUTE_MS,
 }
 
-const gpu = (label: string, count: number, rest: Partial<VllmServing> = {}): VllmServing => ({
+/** About two thirds of what the machine has: the node's own services and GCS FUSE's sidecar need the rest. */
+function hostShare(name: AcceleratorName, devices: number): HostResources {
+  const { vcpus, memoryGiB } = accelerator(name).machines.find((machine) => machine.devices === devices)!
+  const whole = (of: number): number => Math.floor((of * 2) / 3)
+  // Beyond this only more weights would help, and the 7B has 16 GiB of them.
+  const memory = Math.min(whole(memoryGiB), 96)
+  return { cpu: String(Math.min(whole(vcpus), 32)), memory: `${memory}Gi`, ephemeralStorage: '40Gi' }
+}
+
+const gpu = (name: AcceleratorName, count: number, rest: Partial<VllmServing> = {}): VllmServing => ({
   ...BASE,
-  accelerator: { type: 'gpu', label, count },
+  accelerator: { type: 'gpu', label: accelerator(name).gkeLabel, count },
+  resources: hostShare(name, count),
   tensorParallel: count,
   contextTokens: 8192,
   ...rest,
 })
 
-const TPU_HOST = { cpu: '32', memory: '96Gi', ephemeralStorage: '80Gi' }
-const HTTP_IMAGE = 'us-docker.pkg.dev/cloud-tpu-images/inference/jetstream-http:v0.2.3'
+const tpu = (name: AcceleratorName, count: number): Pick<Serving, 'accelerator' | 'resources'> => {
+  const { gkeLabel, machines } = accelerator(name)
+  const { topology } = machines.find(({ devices }) => devices === count)!
+  return {
+    accelerator: { type: 'tpu', label: gkeLabel, topology: topology!, count },
+    resources: { ...hostShare(name, count), ephemeralStorage: '80Gi' },
+  }
+}
 
 const JETSTREAM: JetstreamServing = {
   name: 'gemma',
   server: 'jetstream',
-  image: 'us-docker.pkg.dev/cloud-tpu-images/inference/jetstream-pytorch-server:v0.2.4',
-  httpImage: HTTP_IMAGE,
+  image: imageOf('gke-tpu', 'jetstream'),
+  httpImage: JETSTREAM_HTTP_IMAGE,
   model: 'google/gemma-7b-it',
   weights: { from: 'hugging-face', token: { name: 'hugging-face', key: 'token' } },
   batchSize: 30,
-  accelerator: { type: 'tpu', label: 'tpu-v5-lite-podslice', topology: '2x4', count: 8 },
-  resources: TPU_HOST,
+  ...tpu('tpu-v5e', 8),
   loadMs: 50 * MINUTE_MS,
 }
 
@@ -50,7 +79,7 @@ const MAXTEXT: MaxtextServing = {
   name: 'gemma',
   server: 'jetstream-maxtext',
   image: 'us-docker.pkg.dev/cloud-tpu-images/inference/maxengine-server:v0.2.0',
-  httpImage: HTTP_IMAGE,
+  httpImage: JETSTREAM_HTTP_IMAGE,
   model: 'gemma-7b',
   weights: {
     from: 'kaggle',
@@ -60,38 +89,34 @@ const MAXTEXT: MaxtextServing = {
     image: 'us-docker.pkg.dev/cloud-tpu-images/inference/inference-checkpoint:v0.2.4',
   },
   batchSize: 4,
-  accelerator: JETSTREAM.accelerator,
-  resources: TPU_HOST,
+  ...tpu('tpu-v5e', 8),
   loadMs: 30 * MINUTE_MS,
 }
 
 const TENSORRT: TensorRtServing = {
   name: 'gemma',
   server: 'tensorrt-llm',
-  image: 'nvcr.io/nvidia/tritonserver:24.12-trtllm-python-py3',
+  image: imageOf('gke-gpu', 'tensorrt-llm'),
   model: 'ensemble',
   weights: { from: 'bucket', bucket: 'gemma-weights', folder: 'tensorrt-llm/7b-it' },
-  accelerator: { type: 'gpu', label: 'nvidia-l4', count: 1 },
-  resources: { cpu: '8', memory: '40Gi', ephemeralStorage: '40Gi' },
+  accelerator: { type: 'gpu', label: accelerator('l4').gkeLabel, count: 1 },
+  resources: hostShare('l4', 1),
   loadMs: 20 * MINUTE_MS,
 }
 
 /** By folder in k8s/overlays. */
 export const OVERLAYS: Readonly<Record<string, Serving>> = {
-  'gke-l4': gpu('nvidia-l4', 1, { contextTokens: 4096 }),
-  'gke-l4-x2': gpu('nvidia-l4', 2, { resources: { cpu: '20', memory: '64Gi', ephemeralStorage: '40Gi' } }),
-  'gke-a100-40gb': gpu('nvidia-tesla-a100', 1),
-  'gke-a100-80gb': gpu('nvidia-a100-80gb', 1),
-  'gke-h100': gpu('nvidia-h100-80gb', 1),
-  'gke-h100-bucket': gpu('nvidia-h100-80gb', 1, {
+  'gke-l4': gpu('l4', 1, { contextTokens: 4096 }),
+  'gke-l4-x2': gpu('l4', 2),
+  'gke-a100-40gb': gpu('a100-40gb', 1),
+  'gke-a100-80gb': gpu('a100-80gb', 1),
+  'gke-h100': gpu('h100-80gb', 1),
+  'gke-h100-bucket': gpu('h100-80gb', 1, {
     weights: { from: 'bucket', bucket: 'gemma-weights', folder: 'hugging-face/gemma-7b-it' },
   }),
   'gke-l4-tensorrt-llm': TENSORRT,
   'gke-tpu-v5e': JETSTREAM,
-  'gke-tpu-v6e': {
-    ...JETSTREAM,
-    accelerator: { type: 'tpu', label: 'tpu-v6e-slice', topology: '2x2', count: 4 },
-  },
+  'gke-tpu-v6e': { ...JETSTREAM, ...tpu('tpu-v6e', 4) },
   'gke-tpu-v5e-maxtext': MAXTEXT,
 }
 

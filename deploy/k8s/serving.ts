@@ -46,6 +46,8 @@ export interface Adapter {
   readonly name: string
   /** A Hugging Face repository, or a folder of the mounted bucket. */
   readonly source: string
+  /** Default 16. */
+  readonly rank?: number
 }
 
 interface Common extends Identity {

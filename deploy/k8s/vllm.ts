@@ -15,6 +15,9 @@ import {
 import { httpGet, toKeyedModelProbe, toProbes } from './probes.ts'
 import { HTTP_PORT, type SecretKey, type VllmServing } from './serving.ts'
 
+/** vLLM's own. */
+const DEFAULT_RANK = 16
+
 export function toVllmDeployment(serving: VllmServing): KubeObject {
   const fuse = serving.weights.from === 'bucket' ? toFuseParts(serving.weights) : undefined
   const model = serving.apiKey
@@ -72,6 +75,7 @@ export function toVllmArgs(serving: VllmServing): string[] {
       : [
           '--enable-lora',
           `--max-loras=${adapters.length}`,
+          `--max-lora-rank=${Math.max(...adapters.map(({ rank = DEFAULT_RANK }) => rank))}`,
           '--lora-modules',
           ...adapters.map(({ name, source: adapter }) => `${name}=${adapter}`),
         ]),

@@ -30,5 +30,5 @@ export function applyJsonPatch(value: Json, operations: readonly JsonObject[]): 
     else if (op === 'replace') parent[Number(last)] = next!
     else parent.splice(last === '-' ? parent.length : Number(last), 0, next!)
   }
-  return document['root']!
+  return document.root!
 }

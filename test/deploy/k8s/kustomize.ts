@@ -36,7 +36,7 @@ export function build(root: string, folder: string): KubeObject[] {
 }
 
 function inNamespace(object: KubeObject, namespace: string): KubeObject {
-  const subjects = object['subjects'] as readonly JsonObject[] | undefined
+  const subjects = object.subjects as readonly JsonObject[] | undefined
   const { name, ...rest } = object.metadata
   return {
     ...object,

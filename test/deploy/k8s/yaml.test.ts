@@ -95,7 +95,7 @@ describe('every object', () => {
   it('has labels and names that Kubernetes takes', () => {
     for (const { metadata } of objects) {
       expect(metadata.name).toMatch(/^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/)
-      for (const value of Object.values((metadata['labels'] ?? {}) as Record<string, string>))
+      for (const value of Object.values((metadata.labels ?? {}) as Record<string, string>))
         expect(value).toMatch(/^[\w.-]{1,63}$/)
     }
   })

@@ -1,0 +1,124 @@
+/** Finds in manifests what Kubernetes accepts and what then does not serve, is not safe, or is paid for in vain. */
+import type { Json, JsonObject } from '../target.ts'
+import { POD_RULES } from './lint-pods.ts'
+import { SET_RULES } from './lint-sets.ts'
+
+export const RULES = [
+  'probes',
+  'model-probe',
+  'shell-variable',
+  'idle-accelerators',
+  'misplaced-field',
+  'open-load-balancer',
+  'dead-api',
+  'plain-secret',
+  'image-version',
+  'fuse-sidecar',
+  'scaling-metric',
+  'owned-replicas',
+  'short-cooldown',
+  'label-value',
+] as const
+export type Rule = (typeof RULES)[number]
+
+export interface Finding {
+  readonly rule: Rule
+  /** `Deployment/gemma`. */
+  readonly object: string
+  /** The field at fault, such as `spec.template.spec.containers[0].args[1]`. */
+  readonly field: string
+  /** One sentence: what is wrong and what to write instead. */
+  readonly says: string
+}
+
+/** What a rule says of one place. */
+export interface Complaint {
+  readonly rule: Rule
+  readonly object: JsonObject
+  readonly field: string
+  readonly says: string
+}
+
+/** Everything to be said about these objects, which are meant to be applied together, in their order. */
+export function lint(objects: readonly Json[]): Finding[] {
+  const manifests = objects.filter(isObject)
+  const pods = manifests.flatMap((object) => podOf(object) ?? [])
+  const complaints = [
+    ...pods.flatMap((pod) => POD_RULES.flatMap((rule) => rule(pod))),
+    ...SET_RULES.flatMap((rule) => rule(manifests, pods)),
+  ]
+  return complaints
+    .map(({ object, ...rest }) => ({ object: toTitle(object), ...rest, at: manifests.indexOf(object) }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ at: _, ...finding }) => finding)
+}
+
+/** A pod template and where it stands. */
+export interface Pod {
+  readonly object: JsonObject
+  /** `spec.template`, or the empty text for a Pod. */
+  readonly path: string
+  readonly annotations: JsonObject
+  readonly spec: JsonObject
+  readonly containers: readonly Container[]
+}
+
+export interface Container {
+  readonly path: string
+  readonly body: JsonObject
+  /** `command` and `args`, each with its path. */
+  readonly words: readonly { readonly path: string; readonly text: string }[]
+  /** GPUs or TPU chips that it asks for. */
+  readonly accelerators: number
+}
+
+function podOf(object: JsonObject): Pod | undefined {
+  const inner = at(object, 'spec', 'template')
+  const jobs = at(object, 'spec', 'jobTemplate', 'spec', 'template')
+  const [path, template] = isObject(inner)
+    ? ['spec.template', inner]
+    : isObject(jobs)
+      ? ['spec.jobTemplate.spec.template', jobs]
+      : ['', object.kind === 'Pod' ? object : undefined]
+  const spec = template && at(template, 'spec')
+  if (!isObject(spec)) return undefined
+  const annotations = at(template!, 'metadata', 'annotations')
+  const root = path === '' ? 'spec' : `${path}.spec`
+  const containers = listOf(spec.containers).map((body, index) =>
+    toContainer(body, `${root}.containers[${index}]`),
+  )
+  return { object, path: root, annotations: isObject(annotations) ? annotations : {}, spec, containers }
+}
+
+function toContainer(body: JsonObject, path: string): Container {
+  const words = (['command', 'args'] as const).flatMap((field) =>
+    textsOf(body[field]).map((text, index) => ({ path: `${path}.${field}[${index}]`, text })),
+  )
+  const limits = at(body, 'resources', 'limits')
+  const amount = (name: string): number => (isObject(limits) ? Number(limits[name] ?? 0) || 0 : 0)
+  return { path, body, words, accelerators: amount('nvidia.com/gpu') + amount('google.com/tpu') }
+}
+
+/** What stands under a path of names, undefined where something on the way is not an object. */
+export function at(value: Json | undefined, ...names: readonly string[]): Json | undefined {
+  return names.reduce<Json | undefined>((inner, name) => (isObject(inner) ? inner[name] : undefined), value)
+}
+
+export function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** The objects of a list; nothing where it is none. */
+export function listOf(value: Json | undefined): JsonObject[] {
+  return Array.isArray(value) ? value.filter(isObject) : []
+}
+
+/** The texts of a list; nothing where it is none. */
+export function textsOf(value: Json | undefined): string[] {
+  return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : []
+}
+
+export function toTitle(object: JsonObject): string {
+  const name = at(object, 'metadata', 'name')
+  return `${String(object.kind ?? 'Object')}/${typeof name === 'string' ? name : '?'}`
+}
