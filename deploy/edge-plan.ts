@@ -5,6 +5,7 @@ import { type Model, modelOf } from './models.ts'
 import { CLOUD_RUN_PRICE } from './prices.ts'
 import type { Source } from './profiles.ts'
 import type { CloudRunSpec, WorkersSpec } from './spec.ts'
+import type { Speed } from './speed.ts'
 
 /** US dollars an hour of instances that answer; an instance that waits costs nothing. */
 export interface CpuCost {
@@ -28,7 +29,7 @@ export interface CpuPlan {
     readonly min: 0
     readonly max?: number
   }
-  readonly speed?: { readonly tokensPerSecond: number; readonly source: Source }
+  readonly speed?: Speed
   readonly cost?: CpuCost
 }
 
@@ -44,7 +45,10 @@ const CONTEXT_TOKENS = 4096
 const MAX_INSTANCES = 4
 /** Bytes a second that a vCPU was seen to read weights at (two cores, DDR5): decoding is bound by it. */
 const READ_BYTES_PER_SECOND = 12e9
-const READING: Source = { what: 'bandwidth of a 2-core AMD EPYC (Zen 4), an estimate', date: '2026-08' }
+const READING: Source = {
+  what: 'one answer alone, bound by reading the weights at 12 GB/s a core, as a 2-core AMD EPYC does',
+  date: '2026-08',
+}
 
 /** @throws FacetError out_of_memory with the figures */
 export function planCloudRun(name: string, spec: CloudRunSpec): CpuPlan {
@@ -88,7 +92,7 @@ export function planCloudRun(name: string, spec: CloudRunSpec): CpuPlan {
     slots,
     memory,
     instance: { vcpus, memoryBytes: memoryGiB * GIB, min: 0, max: instances },
-    speed: { tokensPerSecond: Math.round(tokensPerSecond), source: READING },
+    speed: { tokensPerSecond: Math.round(tokensPerSecond), kind: 'estimate', source: READING },
     cost: {
       hour: { min: 0, max: hour * instances },
       millionTokens: hour / ((tokensPerSecond * 3600) / 1e6),

@@ -7,7 +7,7 @@ import { GKE_FEE, type Offer, offerOf, VERTEX_FEE } from './prices.ts'
 import { accelerator, acceleratorsOf, type Machine } from './profiles.ts'
 import { type Server, serversOf } from './servers.ts'
 import type { Capacity, CloudRunSpec, DeploymentSpec, GkeSpec, VertexSpec, WorkersSpec } from './spec.ts'
-import { type Speed, speedOf, type Traffic } from './speed.ts'
+import { estimateSpeed, publishedSpeed, type Speed, type Traffic } from './speed.ts'
 
 /** US dollars an hour: machines and fees. */
 export interface Cost {
@@ -16,8 +16,8 @@ export interface Cost {
   readonly replicaHour: number
   /** At the fewest and at the most replicas. */
   readonly hour: { readonly min: number; readonly max: number }
-  /** Per million generated tokens, with every replica busy. */
-  readonly millionTokens: number
+  /** Per million generated tokens: with `concurrency` answers always running, and with every replica full. */
+  readonly millionTokens: { readonly asked: number; readonly full: number }
 }
 
 export interface AcceleratedPlan extends Omit<Replica, 'config'> {
@@ -36,7 +36,8 @@ export interface AcceleratedPlan extends Omit<Replica, 'config'> {
   /** `wanted` hold `concurrency` full contexts. */
   readonly replicas: { readonly min: number; readonly wanted: number; readonly max: number }
   readonly traffic: Traffic
-  readonly speed: Speed
+  /** Of a replica, with its share of `concurrency`, and with as many answers as traffic of this kind allows. */
+  readonly speed: { readonly asked: Speed; readonly full: Speed }
   /** One for each kind of capacity with a price. */
   readonly costs: readonly Cost[]
 }
@@ -94,8 +95,14 @@ function planAccelerated(name: string, spec: GkeSpec | VertexSpec): AcceleratedP
   const wanted = Math.ceil(concurrency / sequencesPerReplica)
   const replicas = replicasOf(spec, wanted)
   const traffic = trafficOf(spec, contextTokens)
-  const busy = Math.min(concurrency, sequencesPerReplica)
-  const speed = speedOf(model.published, { ...replica, devices }, memory, traffic, busy)
+  const speeds = (sequences: number): Speed =>
+    estimateSpeed({ ...replica, devices }, memory, traffic, sequences)
+  const mean = traffic.promptTokens + traffic.completionTokens
+  const full = Math.min(replica.maxSequences, Math.floor(memory.kvTokens / mean))
+  const speed = {
+    asked: speeds(Math.min(Math.ceil(concurrency / wanted), full)),
+    full: publishedSpeed(model.published, { ...replica, devices }) ?? speeds(full),
+  }
   const { config: _, ...chosen } = replica
   const capacity = spec.capacity ?? (['on-demand'] as const)
   return {
@@ -220,7 +227,7 @@ function costsOf(
   offer: Offer,
   devices: number,
   replicas: AcceleratedPlan['replicas'],
-  { tokensPerSecond }: Speed,
+  speed: AcceleratedPlan['speed'],
 ): Cost[] {
   const vertex = spec.target === 'vertex-gpu' || spec.target === 'vertex-tpu'
   const fee = vertex ? 0 : GKE_FEE.hour
@@ -236,10 +243,17 @@ function costsOf(
         capacity,
         replicaHour,
         hour: { min: replicas.min * replicaHour + fee, max: replicas.max * replicaHour + fee },
-        millionTokens: replicaHour / ((tokensPerSecond * 3600) / 1e6),
+        millionTokens: {
+          asked: millionTokens(replicaHour, speed.asked),
+          full: millionTokens(replicaHour, speed.full),
+        },
       },
     ]
   })
+}
+
+function millionTokens(hour: number, { tokensPerSecond }: Speed): number {
+  return hour / ((tokensPerSecond * 3600) / 1e6)
 }
 
 /** What a planned hour costs at most, by the capacity that the spec asks for. */

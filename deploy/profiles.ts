@@ -43,8 +43,8 @@ export interface Machine {
   readonly topology?: string
 }
 
-const NVIDIA: Source = { what: 'NVIDIA data sheets: memory, bandwidth, dense bf16', date: '2026-08' }
-const CLOUD_TPU: Source = { what: 'cloud.google.com/tpu/docs: v5e, v6e', date: '2026-08' }
+const NVIDIA: Source = { what: 'NVIDIA data sheets: memory, bandwidth, dense bf16', date: 'undated' }
+const CLOUD_TPU: Source = { what: 'cloud.google.com/tpu/docs: v5e, v6e', date: 'undated' }
 
 const GB = 1e9
 

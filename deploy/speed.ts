@@ -39,25 +39,17 @@ const PUBLISHED: readonly Published[] = [
   { model: 'gemma-2b', dtype: 'bf16', devices: 1, tokensPerSecond: 4249 },
 ].map((row) => ({ ...row, dtype: row.dtype as Dtype, server: 'jetstream', accelerator: 'tpu-v5e' }) as const)
 
-/** @param sequences that run at once in a replica */
-export function speedOf(
-  published: string,
-  replica: Replica,
-  memory: ReplicaMemory,
-  traffic: Traffic,
-  sequences: number,
-): Speed {
+/** What was measured of a full replica of exactly this kind, if anybody did. */
+export function publishedSpeed(model: string, replica: Replica): Speed | undefined {
   const found = PUBLISHED.find(
-    ({ model, server, accelerator, devices, dtype }) =>
-      model === published &&
-      server === replica.server.name &&
-      accelerator === replica.accelerator.name &&
-      devices === replica.devices &&
-      dtype === replica.dtype,
+    (row) =>
+      row.model === model &&
+      row.server === replica.server.name &&
+      row.accelerator === replica.accelerator.name &&
+      row.devices === replica.devices &&
+      row.dtype === replica.dtype,
   )
-  if (found) return { tokensPerSecond: found.tokensPerSecond, kind: 'published', source: JETSTREAM }
-  const tokensPerSecond = estimate(replica, memory, traffic, sequences)
-  return { tokensPerSecond, kind: 'estimate', source: ESTIMATE }
+  return found && { tokensPerSecond: found.tokensPerSecond, kind: 'published', source: JETSTREAM }
 }
 
 const ESTIMATE: Source = {
@@ -65,8 +57,17 @@ const ESTIMATE: Source = {
   date: 'computed',
 }
 
-/** A decode step reads the weights once and every sequence's keys and values; a prefill is bound by products. */
-function estimate(replica: Replica, memory: ReplicaMemory, traffic: Traffic, sequences: number): number {
+/**
+ * A decode step reads the weights once and every sequence's keys and values; a prefill is bound by products.
+ *
+ * @param sequences that run at once in a replica
+ */
+export function estimateSpeed(
+  replica: Replica,
+  memory: ReplicaMemory,
+  traffic: Traffic,
+  sequences: number,
+): Speed {
   const { accelerator, config, devices } = replica
   const flopsPerToken = 2 * countParameters(config).total
   const flops = accelerator.flops * devices * FLOPS_SHARE
@@ -78,5 +79,6 @@ function estimate(replica: Replica, memory: ReplicaMemory, traffic: Traffic, seq
   )
   const prefillSeconds = (sequences * traffic.promptTokens * flopsPerToken) / flops
   const seconds = traffic.completionTokens * stepSeconds + prefillSeconds
-  return Math.round((sequences * traffic.completionTokens) / seconds)
+  const tokensPerSecond = Math.round((sequences * traffic.completionTokens) / seconds)
+  return { tokensPerSecond, kind: 'estimate', source: ESTIMATE }
 }

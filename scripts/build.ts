@@ -5,12 +5,14 @@ import {
   copyFileSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { buildKernels } from './kernels.ts'
 import { buildPage } from './page.ts'
+import { builtPath, relocate } from './relocate.ts'
 import { toBuiltWorkerUrls } from './worker-urls.ts'
 
 const root = new URL('../', import.meta.url)
@@ -22,6 +24,16 @@ execFileSync(new URL('node_modules/.bin/tsc', root).pathname, ['-p', 'tsconfig.b
   cwd: root,
   stdio: 'inherit',
 })
+for (const file of readdirSync(new URL('dist', root), { recursive: true, encoding: 'utf8' })) {
+  if (!/\.(?:js|d\.ts)$/.test(file)) continue
+  const path = new URL(`dist/${file}`, root)
+  const text = readFileSync(path, 'utf8')
+  const relocated = relocate(text, file.split('\\').join('/'))
+  if (relocated !== text) writeFileSync(path, relocated)
+}
+for (const name of readdirSync(new URL('dist/src', root)))
+  renameSync(new URL(`dist/src/${name}`, root), new URL(`dist/${builtPath(`src/${name}`)}`, root))
+rmSync(new URL('dist/src', root), { recursive: true })
 // tsc copies nothing.
 for (const file of ['engine/wasm/kernels-relaxed.wasm'])
   copyFileSync(new URL(`src/${file}`, root), new URL(`dist/${file}`, root))

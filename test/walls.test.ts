@@ -1,13 +1,13 @@
 /** The walls between the rooms: which folder may import which, and who may touch Node. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { builtinModules } from 'node:module'
-import { dirname, join, posix, relative } from 'node:path'
+import { dirname, join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 
-const SRC = fileURLToPath(new URL('../src/', import.meta.url))
+const ROOT = fileURLToPath(new URL('../', import.meta.url))
 
-/** Room -> rooms it may import. A file directly in src/ is the room of its own name. */
+/** Room -> rooms it may import. A file directly in src/ is the room of its own name; deploy/ stands beside src/. */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   types: [],
   errors: [],
@@ -26,7 +26,20 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   openai: ['types', 'errors', 'client', 'edge'],
   gateway: ['types', 'errors', 'guard', 'route', 'edge'],
   ai: ['types', 'errors'],
-  config: ['types', 'errors', 'check', 'nearest', 'client', 'route', 'guard', 'google', 'vertex', 'engine'],
+  deploy: ['types', 'errors', 'check', 'nearest', 'gemma'],
+  config: [
+    'types',
+    'errors',
+    'check',
+    'nearest',
+    'deploy',
+    'client',
+    'route',
+    'guard',
+    'google',
+    'vertex',
+    'engine',
+  ],
   cli: [
     'types',
     'errors',
@@ -39,6 +52,9 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'edge',
     'config',
     'gateway',
+    'check',
+    'nearest',
+    'deploy',
   ],
 }
 
@@ -57,19 +73,33 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   cli: ['commander'],
 }
 
-/** Files outside convert/ and cli/ that may use Node. */
+/** Files outside convert/, cli/ and deploy/ that may use Node. */
 const NODE_FILES =
-  /^(convert|cli)\/|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
+  /^(convert|cli|deploy)\/|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
 
-const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
-  .filter((file) => file.endsWith('.ts') && !file.includes('assembly'))
-  .map((file) => file.split('\\').join('/'))
+const listed = (folder: string): string[] =>
+  readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => posix.join(folder, file.split('\\').join('/')))
 
-const IMPORT = /(?:from|import)\s*\(?\s*'([^']+)'/g
+/** Where a room's file lies in the repository, and back. */
+const placeOf = (file: string): string => (file.startsWith('deploy/') ? file : `src/${file}`)
+const fileAt = (place: string): string => place.replace(/^src\//, '')
+
+/** The Worker is a program of its own: it imports the package by its name. */
+const files = [...listed('src'), ...listed('deploy')]
+  .filter((place) => !place.includes('assembly') && !place.startsWith('deploy/workers/'))
+  .map(fileAt)
+
+/** What a relative import of a file names. */
+const targetOf = (file: string, specifier: string): string =>
+  fileAt(posix.join(dirname(placeOf(file)), specifier))
+
+const IMPORT = /(?:from|import)\s*\(?\s*'([^'\s]+)'/g
 
 const importsOf = (file: string): string[] =>
   [
-    ...readFileSync(join(SRC, file), 'utf8')
+    ...readFileSync(join(ROOT, placeOf(file)), 'utf8')
       .replaceAll(/^\s*(\/\*\*|\*|\/\/).*$/gm, '')
       .matchAll(IMPORT),
   ].map(([, specifier]) => specifier!)
@@ -90,8 +120,7 @@ function reachable(entry: string, seen: Set<string> = new Set()): Set<string> {
   if (seen.has(entry)) return seen
   seen.add(entry)
   for (const specifier of importsOf(entry)) {
-    if (specifier.startsWith('.') && specifier.endsWith('.ts'))
-      reachable(posix.join(dirname(entry), specifier), seen)
+    if (specifier.startsWith('.') && specifier.endsWith('.ts')) reachable(targetOf(entry, specifier), seen)
   }
   return seen
 }
@@ -105,9 +134,7 @@ describe('the walls', () => {
         expect(file, `imports ${specifier}`).toMatch(NODE_FILES)
       } else if (specifier.startsWith('.')) {
         expect(specifier, 'imports name their extension').toMatch(/\.(ts|wasm)$/)
-        const target = relative(SRC, join(SRC, dirname(file), specifier))
-          .split('\\')
-          .join('/')
+        const target = targetOf(file, specifier)
         if (file.startsWith(PAGE.folder) && PAGE.entries.includes(target)) continue
         const room = roomOf(target)
         if (room !== roomOf(file)) expect(allowed, `imports ${specifier}`).toContain(room)

@@ -14,16 +14,26 @@ export function command(): Command {
     .action(async (file: string | undefined) => {
       const loaded = await loadConfig(file)
       // Makes every client but loads no model: a variable that is missing shows here.
-      const { health } = await loaded.router({ local: async ({ directory }) => unloaded(directory) })
+      const { config, deployed } = loaded
+      const deployments = config.deployments ?? {}
+      const coming = Object.fromEntries(Object.keys(deployments).map((name) => [name, NOT_YET]))
+      const { health } = await loaded.router({
+        local: async ({ directory }) => unloaded(directory),
+        deployed: { ...coming, ...deployed },
+      })
       const names = [...health().keys()].map(({ name }) => name)
       process.stdout.write(names.map((name) => lineOf(name, loaded)).join(''))
     })
   return new Command().description('Check facet.config.ts.').addCommand(check)
 }
 
+/** Stands for the address of what `facet up` has not made. */
+const NOT_YET = { baseURL: 'http://deployment.invalid/v1' }
+
 function lineOf(name: string, { config, deployed }: LoadedConfig): string {
   const endpoint = config.endpoints?.[name] ?? { type: 'deployed' }
-  const place = placeOf(endpoint) ?? deployed[name]?.baseURL ?? ''
+  const target = config.deployments?.[name]?.target
+  const place = placeOf(endpoint) ?? deployed[name]?.baseURL ?? `not deployed yet, target ${target}`
   const facts = [
     endpoint.model ?? deployed[name]?.model,
     endpoint.tier !== undefined && `tier ${endpoint.tier}`,

@@ -24,6 +24,7 @@ const COMMANDS: readonly Entry[] = [
     load: () => import('./export.ts'),
   },
   { name: 'synth', summary: 'make a model directory with random weights', load: () => import('./synth.ts') },
+  { name: 'plan', summary: 'say what a deployment takes and costs', load: () => import('./plan.ts') },
   { name: 'config', summary: 'check facet.config.ts', load: () => import('./config.ts') },
   { name: 'inspect', summary: 'show what a model directory holds', load: () => import('./inspect.ts') },
 ]

@@ -41,13 +41,19 @@ export async function createBackends(config: FacetConfig, context: BackendContex
     ...Object.fromEntries(added.map((name) => [name, { type: 'deployed' } as const])),
   }
   const order = config.router?.order ?? Object.keys(all)
-  return Promise.all(order.map((name) => create(name, all[name]!, context)))
+  return Promise.all(order.map((name) => create(name, all[name] ?? { type: 'deployed' }, context)))
 }
 
 /** @throws FacetError as `createBackends` does */
 export async function createRouter(config: FacetConfig, context: BackendContext): Promise<Router> {
   const { order: _, policy, weights, escalation: rules, budget: limits, ...options } = config.router ?? {}
-  return router(await createBackends(config, context), {
+  const backends = await createBackends(config, context)
+  if (backends.length === 0) {
+    throw new FacetError('invalid_request', 'Nothing is deployed yet; run facet up, or add to endpoints.', {
+      field: 'endpoints',
+    })
+  }
+  return router(backends, {
     ...options,
     ...(rules ? escalation(rules) : { policy: fitting(policyOf(policy, weights)) }),
     ...(limits && { budget: budget(limits) }),

@@ -1,4 +1,5 @@
 /** `gemfacet/config`: what stands in facet.config.ts. Types, `defineConfig`, and the router it describes. */
+import type { DeploymentSpec } from '../../deploy/spec.ts'
 import type { BreakerOptions, HedgeOptions } from '../route/options.ts'
 import type { Policy } from '../route/policy.ts'
 import type { Feature, Price, Timeouts } from '../types.ts'
@@ -88,6 +89,8 @@ export interface FacetConfig {
   /** By names of your own, which errors and figures use. */
   readonly endpoints?: Readonly<Record<string, EndpointConfig>>
   readonly router?: RouterConfig
+  /** What `facet plan` and `facet up` act on, by names of your own, which name what is made. */
+  readonly deployments?: Readonly<Record<string, DeploymentSpec>>
 }
 
 /** Gives the configuration back; it is there for the editor, which then knows the types. */

@@ -1,4 +1,5 @@
 /** What may stand in facet.config.ts, checked: the first problem, with its place and what to do. */
+import { checkDeployments } from '../../deploy/spec-check.ts'
 import {
   type Check,
   ConfigProblem,
@@ -106,7 +107,7 @@ const router = object(
   },
 )
 
-const whole = object({}, { endpoints: mapOf(endpoint), router })
+const whole = object({}, { endpoints: mapOf(endpoint), router, deployments: checkDeployments })
 
 /**
  * @param deployed names of endpoints that deployments have written down
@@ -115,10 +116,12 @@ const whole = object({}, { endpoints: mapOf(endpoint), router })
 export function checkConfig(value: unknown, deployed: readonly string[]): FacetConfig {
   whole(value, [])
   const config = value as FacetConfig
-  const names = [...new Set([...Object.keys(config.endpoints ?? {}), ...deployed])]
+  // What is going to be deployed may be named before it is: the router says so when it is asked for.
+  const coming = [...deployed, ...Object.keys(config.deployments ?? {})]
+  const names = [...new Set([...Object.keys(config.endpoints ?? {}), ...coming])]
   if (names.length === 0) throw new ConfigProblem(['endpoints'], 'names no endpoint; add one')
   for (const [name, { type }] of Object.entries(config.endpoints ?? {})) {
-    if (type !== 'deployed' || deployed.includes(name)) continue
+    if (type !== 'deployed' || coming.includes(name)) continue
     throw new ConfigProblem(
       ['endpoints', name],
       'is not deployed yet; deploy it, or give its address as type http',

@@ -1,0 +1,80 @@
+/** `facet plan`: what a deployment takes and costs, computed on this machine. */
+import { Command, Option } from 'commander'
+import { plan } from '../../deploy/plan.ts'
+import { toJson, toMarkdown, toText } from '../../deploy/report.ts'
+import { checkDeployment } from '../../deploy/spec-check.ts'
+import { ConfigProblem } from '../check.ts'
+import { FacetError } from '../errors.ts'
+import { toCount } from './argument.ts'
+import { findDeployment, TARGET_ARGUMENT } from './deployment.ts'
+
+interface Flags {
+  readonly config?: string
+  readonly json?: true
+  readonly markdown?: true
+  /** What follows replaces what the file says. */
+  readonly model?: string
+  readonly project?: string
+  readonly region?: string
+  readonly accelerator?: string
+  readonly devices?: number
+  readonly context?: number
+  readonly concurrency?: number
+  readonly dtype?: string
+  readonly kvDtype?: string
+}
+
+export function command(): Command {
+  return new Command()
+    .description(
+      'Say what a deployment takes: machines, memory, replicas, speed and money. Asks no server, and needs no file: the options say the rest.',
+    )
+    .argument('<target>', TARGET_ARGUMENT)
+    .option('--config <file>', 'the file, or its folder (default: facet.config.ts, where there is one)')
+    .option('--model <id>', 'such as gemma-7b-it')
+    .option('--project <id>', 'Google Cloud project')
+    .option('--region <name>', 'such as us-central1')
+    .option('--accelerator <name>', 'such as l4, a100-80gb, h100-80gb, tpu-v5e')
+    .option('--devices <count>', 'of a replica (default: the fewest that hold a context)', toCount)
+    .option('--context <tokens>', 'most tokens of prompt and answer', toCount)
+    .option('--concurrency <count>', 'answers at the same time, each with a full context', toCount)
+    .option('--dtype <name>', 'of the weights: bf16, fp8 or int8')
+    .option('--kv-dtype <name>', 'of keys and values: bf16 or fp8')
+    .addOption(new Option('--json', 'print JSON').conflicts('markdown'))
+    .option('--markdown', 'print Markdown')
+    .action(run)
+}
+
+async function run(target: string, flags: Flags): Promise<void> {
+  const { name, spec } = await findDeployment(target, flags.config)
+  const asked = { ...spec, ...overrides(flags) }
+  const planned = plan(name, checked(asked))
+  const show = flags.json ? toJson : flags.markdown ? toMarkdown : toText
+  process.stdout.write(show(planned))
+}
+
+function overrides(flags: Flags): Readonly<Record<string, unknown>> {
+  const { model, project, region, accelerator, devices, context, concurrency, dtype, kvDtype } = flags
+  const given = {
+    model,
+    project,
+    region,
+    accelerator,
+    devices,
+    contextTokens: context,
+    concurrency,
+    dtype,
+    kvDtype,
+  }
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+}
+
+function checked(spec: Readonly<Record<string, unknown>>): Parameters<typeof plan>[1] {
+  try {
+    checkDeployment(spec, [])
+  } catch (error) {
+    if (error instanceof ConfigProblem) throw new FacetError('invalid_request', error.message)
+    throw error
+  }
+  return spec as unknown as Parameters<typeof plan>[1]
+}
