@@ -27,9 +27,11 @@ export async function readJson(request: Request, limitBytes: number): Promise<un
   }
 }
 
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
 function toText(bytes: Uint8Array): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    return decoder.decode(bytes)
   } catch (cause) {
     throw new FacetError(
       'invalid_request',

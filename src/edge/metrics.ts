@@ -161,5 +161,6 @@ function toText(labels: Labels): string {
 }
 
 function escaped(text: string): string {
+  if (!/[\\\n]/.test(text)) return text
   return text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
 }

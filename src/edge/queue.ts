@@ -89,7 +89,7 @@ export function queued(queue: Queue): Layer {
       async *chat(request, options) {
         const leave = await queue.enter(options?.signal)
         try {
-          yield* next.chat(request, options)
+          for await (const event of next.chat(request, options)) yield event
         } finally {
           leave()
         }

@@ -4,6 +4,7 @@ import {
   type Context,
   context,
   isSpanContextValid,
+  ProxyTracerProvider,
   propagation,
   ROOT_CONTEXT,
   type Span,
@@ -53,6 +54,7 @@ export function traceIdOf(parent: Context): string | undefined {
  * @param prompts whether spans may hold what was asked and answered
  */
 export function traced(exchange: Exchange, prompts: boolean): Layer {
+  if (!isTracing()) return (next) => next
   const { parent } = exchange
   return (next) =>
     override(next, {
@@ -73,6 +75,12 @@ export function traced(exchange: Exchange, prompts: boolean): Layer {
         return recorded(within, span, prompts, () => next.chat(request, options))
       },
     })
+}
+
+/** Whether an SDK has been registered; a provider of another kind than the API's own is one. */
+function isTracing(): boolean {
+  const provider = trace.getTracerProvider()
+  return !(provider instanceof ProxyTracerProvider) || provider.getDelegateTracer(NAME) !== undefined
 }
 
 /** Reads the answer with the span active, and ends the span with it. */

@@ -67,8 +67,16 @@ export function toHead(prefix: string, model: string, spec: ModelSpec): Head {
     id: `${prefix}-${crypto.randomUUID().replaceAll('-', '').slice(-24)}`,
     created: Math.floor(Date.now() / 1000),
     model,
-    fingerprint: toFingerprint(spec),
+    fingerprint: fingerprintOf(spec),
   }
+}
+
+const fingerprints = new WeakMap<ModelSpec, string>()
+
+function fingerprintOf(spec: ModelSpec): string {
+  const known = fingerprints.get(spec) ?? toFingerprint(spec)
+  fingerprints.set(spec, known)
+  return known
 }
 
 /** Changes when the model file does, so that equal seeds may be expected to give equal answers (FNV-1a). */

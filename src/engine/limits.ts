@@ -37,15 +37,19 @@ export function watch(
   }
   if (signal?.aborted) throw abortedError(signal)
 
+  /** The latest content: a timer that finds some on its way goes on waiting, which spares one for each token. */
+  let contentMs: number | undefined
   const timers = new Map<keyof Timeouts, ReturnType<typeof setTimeout>>()
   const stop = (name: keyof Timeouts): void => clearTimeout(timers.get(name))
-  const start = (name: keyof Timeouts): void => {
-    stop(name)
-    const delayMs = timeouts[name]
-    if (delayMs === undefined) return
-    const expire = (): void =>
-      finish(new FacetError('timeout', `${who} ${MISSED[name]} ${delayMs} ms (timeouts.${name}).`))
-    timers.set(name, setTimeout(expire, Math.min(delayMs, LONGEST_MS)))
+  const start = (name: keyof Timeouts, restMs: number | undefined = timeouts[name]): void => {
+    if (restMs === undefined) return
+    const expire = (): void => {
+      const delayMs = timeouts[name]!
+      const leftMs = name === 'idleMs' ? contentMs! + delayMs - performance.now() : 0
+      if (leftMs > 0) start(name, leftMs)
+      else finish(new FacetError('timeout', `${who} ${MISSED[name]} ${delayMs} ms (timeouts.${name}).`))
+    }
+    timers.set(name, setTimeout(expire, Math.min(restMs, LONGEST_MS)))
   }
   const clear = (): void => {
     for (const name of timers.keys()) stop(name)
@@ -62,6 +66,9 @@ export function watch(
   start('totalMs')
   return {
     content: () => {
+      const first = contentMs === undefined
+      contentMs = performance.now()
+      if (!first) return
       stop('firstTokenMs')
       start('idleMs')
     },
