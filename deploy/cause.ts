@@ -30,7 +30,8 @@ export type Cause =
   | { readonly cause: 'OOM_KV'; readonly tokens?: number; readonly wantedTokens?: number }
   | { readonly cause: 'OOM_HOST'; readonly container?: string }
   | { readonly cause: 'PROBE'; readonly probe: string }
-  | { readonly cause: 'IAM'; readonly role: string }
+  /** `role` is what is missing; undefined where nobody is signed in at all. */
+  | { readonly cause: 'IAM'; readonly role?: string }
   | { readonly cause: 'NETWORK' }
   /** `lines` are the last of the log. */
   | { readonly cause: 'CRASH'; readonly exitCode?: number; readonly lines: readonly string[] }
@@ -72,7 +73,16 @@ export type Signal =
       readonly message?: string
       readonly exitCode?: number
       readonly restarts: number
+      /** How it ended before, where it was started again. */
+      readonly last?: { readonly reason?: string; readonly exitCode?: number }
     }
   | { readonly type: 'log'; readonly source: string; readonly lines: readonly string[] }
   /** The model server answers with the model in its list. */
   | { readonly type: 'answers'; readonly source: string }
+
+/** What somebody else said, as one line that ends. */
+export function sentence(text: string): string {
+  const line = text.replaceAll(/\s+/g, ' ').trim()
+  const short = line.length > 300 ? `${line.slice(0, 299)}…` : line
+  return /[.!?…]$/.test(short) ? short : `${short}.`
+}

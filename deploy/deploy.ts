@@ -1,5 +1,6 @@
 /** `gemfacet/deploy`: plans deployments, tells why one does not answer, and says what each place is sent. */
 export { CAUSES, type Cause, type CauseName, type Finding, type Signal } from './cause.ts'
+export { classify } from './classify.ts'
 export type { CpuPlan } from './edge-plan.ts'
 export { MODEL_IDS, type Model, modelOf } from './models.ts'
 export { type AcceleratedPlan, type Cost, dollarsPerHour, type Plan, plan } from './plan.ts'
