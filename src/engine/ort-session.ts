@@ -1,8 +1,8 @@
 /** What both of onnxruntime-web's providers have in common: the session, a step's inputs, errors. */
 import { FacetError } from '../errors.ts'
-import { DATA_FILE, GRAPH_FILE } from '../gemma/manifest.ts'
+import { GRAPH_FILE } from '../gemma/manifest.ts'
 import type { FixedKvCache } from './kv-cache.ts'
-import type { ModelFile } from './model-file.ts'
+import type { SessionFiles } from './ort-floats.ts'
 
 export type Ort = typeof import('onnxruntime-web')
 export type Session = import('onnxruntime-web').InferenceSession
@@ -25,14 +25,14 @@ export async function importOrt(load: () => Promise<Ort>): Promise<Ort> {
 export async function openSession(
   ort: Ort,
   provider: 'wasm' | 'webgpu',
-  { graph, data }: Pick<ModelFile, 'graph' | 'data'>,
+  { graph, data }: SessionFiles,
 ): Promise<Session> {
   try {
     return await ort.InferenceSession.create(graph, {
       executionProviders: [provider],
       graphOptimizationLevel: 'all',
       logSeverityLevel: 3,
-      externalData: [{ path: DATA_FILE, data }],
+      externalData: [...data].map(([path, bytes]) => ({ path, data: bytes })),
     })
   } catch (cause) {
     throw ortError(cause, 'invalid_model', `${GRAPH_FILE} could not be loaded`)

@@ -5,6 +5,7 @@ import { type CheckedSlice, checkedBatch } from './batch.ts'
 import type { Graph, KvCache, Slice } from './graph.ts'
 import { FixedKvCache } from './kv-cache.ts'
 import type { ModelFile } from './model-file.ts'
+import { withFloats } from './ort-floats.ts'
 import {
   importOrt,
   type Ort,
@@ -31,7 +32,9 @@ export async function createOrtWebGpuGraph(model: ModelFile): Promise<Graph> {
     )
   }
   const ort = await importOrt(() => import('onnxruntime-web/webgpu'))
-  const session = await openSession(ort, 'webgpu', model)
+  // The GPU computes: threads would only wait.
+  ort.env.wasm.numThreads = 1
+  const session = await openSession(ort, 'webgpu', withFloats(model))
   // Its own, which it keeps for every later session.
   const gpu = await openGpu({ device: (await ort.env.webgpu.device) as GPUDevice })
   const inTurn = takingTurns()

@@ -1,5 +1,6 @@
 /** Gemma on onnxruntime-web's WebAssembly provider: the portable graph, on the model file as it is. */
 import type { GemmaConfig } from '../gemma/config.ts'
+import { DATA_FILE } from '../gemma/manifest.ts'
 import { type CheckedSlice, checkedBatch } from './batch.ts'
 import type { Graph, KvCache, Slice } from './graph.ts'
 import { HostKvCache } from './kv-cache.ts'
@@ -26,7 +27,8 @@ export async function createOrtGraph(model: ModelFile): Promise<Graph> {
   const { config } = model
   const ort = await importOrt(() => import('onnxruntime-web'))
   ort.env.wasm.numThreads = threads()
-  const session = await openSession(ort, 'wasm', model)
+  const { graph, data } = model
+  const session = await openSession(ort, 'wasm', { graph, data: new Map([[DATA_FILE, data]]) })
   const inTurn = takingTurns()
   return {
     config,

@@ -7,6 +7,7 @@ import { filesFromUrl } from '../../src/engine/model-files.ts'
 import { createWasmGraph } from '../../src/engine/wasm/graph.ts'
 import { type Build, chooseBuild } from '../../src/engine/wasm/kernels.ts'
 import type { ChatRequest } from '../../src/types.ts'
+import { answerRemoteCalls, type Failure, failureOf } from './remote-calls.ts'
 
 export interface PageAnswer {
   readonly text: string
@@ -19,12 +20,6 @@ export interface PageAnswer {
   /** Timers that fired in the same time, and frames that were drawn. */
   readonly timers: number
   readonly frames: number
-}
-
-/** Errors as plain data, for the test to compare. */
-export interface Failure {
-  readonly code: string
-  readonly message: string
 }
 
 let engine: Engine | undefined
@@ -55,11 +50,6 @@ function watchLoop(): () => LoopCounts {
     port1.close()
     return { turns, timers, frames }
   }
-}
-
-const failureOf = (error: unknown): Failure => {
-  const { code = 'none', message } = error as Failure
-  return { code, message }
 }
 
 const api = {
@@ -149,15 +139,4 @@ const api = {
 
 export type EnginePage = typeof api
 
-/** A call from the test by way of the page, where there is a service worker. */
-interface RemoteCall {
-  readonly name: keyof EnginePage
-  readonly parameters: readonly unknown[]
-}
-
-Object.assign(globalThis, { testPage: api })
-addEventListener('message', async ({ data, ports: [port] }: MessageEvent<RemoteCall>) => {
-  if (!port) return
-  const call = api[data.name] as (...parameters: readonly unknown[]) => unknown
-  port.postMessage(await call(...data.parameters))
-})
+answerRemoteCalls(api)

@@ -6,7 +6,7 @@ import { goldenPrompts, MODEL_DIRECTORY } from '../engine/golden.ts'
 import { type OpenBrowser, openBrowser } from './chromium.ts'
 import type { EnginePage, PageAnswer } from './engine-page.ts'
 import { openSite, type Site } from './site.ts'
-import { type Call, openSitePage, type SitePage } from './site-page.ts'
+import { type Call, openServiceWorker, openSitePage, type SitePage } from './site-page.ts'
 
 /** First folder of a page's address: all but plain are cross-origin isolated, and some lack a script. */
 type Mode = 'isolated' | 'plain' | 'workerless' | 'threadless'
@@ -53,27 +53,6 @@ async function open(mode: Mode): Promise<Opened> {
   const context = await chromium.browser.newContext()
   closers.push(() => context.close())
   return openSitePage<EnginePage>(context, site, `/${mode}/`)
-}
-
-/** The same calls, made in a service worker of the page. */
-async function openServiceWorker({ page }: Opened): Promise<Call<EnginePage>> {
-  await page.evaluate(async () => {
-    await navigator.serviceWorker.register('engine-page.js', { type: 'module', scope: './' })
-    await navigator.serviceWorker.ready
-  })
-  return (name, ...parameters) =>
-    page.evaluate(
-      async ([name, parameters]) => {
-        const { active } = await navigator.serviceWorker.ready
-        const { port1, port2 } = new MessageChannel()
-        const answered = new Promise<unknown>((resolve) => {
-          port1.onmessage = ({ data }) => resolve(data)
-        })
-        active!.postMessage({ name, parameters }, [port2])
-        return answered
-      },
-      [name, parameters] as const,
-    ) as never
 }
 
 /** Asks all golden prompts, one after the other; at least 14 of the 15 answers are those of transformers. */
@@ -190,7 +169,7 @@ describe('the engine where it computes on the calling thread', () => {
   })
 
   it('works in a service worker, which has no workers', async () => {
-    const call = await openServiceWorker(await open('isolated'))
+    const call = await openServiceWorker<EnginePage>(await open('isolated'), 'engine-page.js')
     expect(await call('place')).toMatchObject({ worker: false, alone: 'relaxed' })
     const base = `${site.origin}/isolated/model`
     expect(await call('failureToLoad', base)).toMatchObject({

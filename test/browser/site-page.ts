@@ -39,3 +39,27 @@ export async function openSitePage<Api extends Calls<Api>>(
     ) as never
   return { page, call, complaints }
 }
+
+/** The same calls, made in a service worker of the page, whose script is `script` and calls answerRemoteCalls. */
+export async function openServiceWorker<Api extends Calls<Api>>(
+  { page }: Pick<SitePage<Api>, 'page'>,
+  script: string,
+): Promise<Call<Api>> {
+  await page.evaluate(async (script) => {
+    await navigator.serviceWorker.register(script, { type: 'module', scope: './' })
+    await navigator.serviceWorker.ready
+  }, script)
+  return (name, ...parameters) =>
+    page.evaluate(
+      async ([name, parameters]) => {
+        const { active } = await navigator.serviceWorker.ready
+        const { port1, port2 } = new MessageChannel()
+        const answered = new Promise<unknown>((resolve) => {
+          port1.onmessage = ({ data }) => resolve(data)
+        })
+        active!.postMessage({ name, parameters }, [port2])
+        return answered
+      },
+      [name as string, parameters as readonly unknown[]] as const,
+    ) as never
+}

@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { toBuiltWorkerUrls } from '../../scripts/worker-urls.ts'
@@ -23,12 +23,16 @@ export interface SiteOptions {
   readonly scripts: readonly string[]
   /** Directories below /, by name. */
   readonly models: Readonly<Record<string, string>>
+  /** Paths of packages that are not bundled, by what is imported. */
+  readonly imports?: Readonly<Record<string, string>>
 }
+
+const TYPES: Readonly<Record<string, string>> = { '.mjs': 'text/javascript', '.wasm': 'application/wasm' }
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
 /** Every page is cross-origin isolated but those below /plain/. */
-export async function openSite({ scripts, models }: SiteOptions): Promise<Site> {
+export async function openSite({ scripts, models, imports = {} }: SiteOptions): Promise<Site> {
   const bundled = await bundle(scripts)
   const site: Site = {
     origin: '',
@@ -60,7 +64,8 @@ export async function openSite({ scripts, models }: SiteOptions): Promise<Site> 
         .setHeader('service-worker-allowed', '/')
         .end(script)
     } else if (file === '') {
-      const entry = `<!doctype html><script type="module" src="${scripts[0]!.replace('.ts', '.js')}"></script>`
+      const map = `<script type="importmap">${JSON.stringify({ imports })}</script>`
+      const entry = `<!doctype html>${map}<script type="module" src="${scripts[0]!.replace('.ts', '.js')}"></script>`
       response.setHeader('content-type', 'text/html').end(entry)
     } else response.writeHead(404).end()
   })
@@ -80,6 +85,8 @@ export function sendFile(
     return
   }
   const bytes = readFileSync(file)
+  const type = TYPES[extname(file)]
+  if (type !== undefined) response.setHeader('content-type', type)
   const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range ?? '') ?? []
   if (first === undefined) {
     response.writeHead(200, { 'content-length': bytes.length }).end(bytes)

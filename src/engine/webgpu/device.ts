@@ -13,7 +13,7 @@ export interface Gpu {
   readonly failure: FacetError | undefined
   /** @throws FacetError the failure, once there is one */
   check(): void
-  /** `cause` as what the device's state makes of it; from then on the device counts as failed. */
+  /** `cause` as what the device's state makes of it. What is no error of ours makes the device a failed one. */
   toError(cause: unknown): FacetError
   /** Gives the device back; one that was brought along is only let go. */
   release(): void
@@ -117,12 +117,10 @@ function watched(device: GPUDevice, adapterName: string, shared: boolean): Gpu {
       if (failure) throw failure
     },
     toError: (cause) => {
-      failure ??=
-        cause instanceof FacetError
-          ? cause
-          : new FacetError('unavailable', `${adapterName} could not finish a step: ${oneLine(cause)}`, {
-              cause,
-            })
+      if (failure) return failure
+      if (cause instanceof FacetError) return cause
+      const message = `${adapterName} could not finish a step: ${oneLine(cause)}`
+      failure = new FacetError('unavailable', message, { cause })
       return failure
     },
     release: () => {
