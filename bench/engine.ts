@@ -7,6 +7,7 @@ import { machineFacts } from './machine.ts'
 import { type BenchModel, benchModel, installPeers, peerVersions } from './models.ts'
 import { Subject } from './process.ts'
 import { median, type Ratios, type Report, Results, ratio } from './results.ts'
+import { type Contestant, takeTurns } from './rounds.ts'
 
 export const PEERS = ['ort-web', 'wllama', 'llama.cpp'] as const
 export type Peer = (typeof PEERS)[number]
@@ -109,16 +110,6 @@ async function measureServer({ rounds, say, results }: Run): Promise<void> {
   }
 }
 
-/** One engine in one process: what it does each round, in the order the engines take turns. */
-interface Contestant {
-  readonly name: string
-  readonly subject: Subject
-  readonly load: () => Promise<readonly number[]>
-  readonly turns: readonly ((round: number) => Promise<void>)[]
-  /** What stays null when it fails. */
-  readonly metrics: readonly (readonly [metric: string, unit: string])[]
-}
-
 async function measureSpeed(run: Run, peers: readonly Peer[]): Promise<void> {
   const { say, results, rounds } = run
   const makers: Readonly<Record<Peer, (run: Run) => Contestant[]>> = {
@@ -126,42 +117,13 @@ async function measureSpeed(run: Run, peers: readonly Peer[]): Promise<void> {
     wllama: (each) => [wllama(each)],
     'llama.cpp': (each) => [llamaCpp(each, 1), llamaCpp(each, availableParallelism())],
   }
-  const all = [memory(run), facet(run)]
-  const running = new Set<Contestant>()
-  const attempt = async (contestant: Contestant, work: () => Promise<unknown>): Promise<void> => {
-    try {
-      await work()
-    } catch (error) {
-      // Without ourselves there is nothing to compare.
-      if (contestant.name === FACET) throw error
-      const reason = error instanceof Error ? error.message : String(error)
-      say(`${contestant.name} failed: ${reason}`)
-      for (const [metric, unit] of contestant.metrics) results.fail(contestant.name, metric, unit, reason)
-      running.delete(contestant)
-      await contestant.subject.end()
-    }
-  }
-  try {
-    for (const peer of peers) all.push(...makers[peer](run))
-    for (const contestant of all) {
-      running.add(contestant)
-      say(`starting ${contestant.name}`)
-      await attempt(contestant, contestant.load)
-    }
-    const turns = Math.max(...all.map((each) => each.turns.length))
-    for (let round = 0; round < rounds; round++) {
-      say(`round ${round + 1} of ${rounds}`)
-      for (let turn = 0; turn < turns; turn++) {
-        for (const contestant of [...running]) {
-          const work = contestant.turns[turn]
-          if (!work) continue
-          await attempt(contestant, () => work(round))
-        }
-      }
-    }
-  } finally {
-    await Promise.all(all.map(({ subject }) => subject.end()))
-  }
+  const ours = (): Contestant[] => [memory(run), facet(run)]
+  await takeTurns([ours, ...peers.map((peer) => () => makers[peer](run))], {
+    rounds,
+    say,
+    results,
+    vital: FACET,
+  })
 }
 
 function memory({ results }: Run): Contestant {

@@ -3,26 +3,31 @@
  * `npm run bench -- http [--rounds N] [--quick] [--json]`: measures the HTTP layer.
  * `npm run bench -- failover [--json]`: what callers see of a provider that misbehaves, Facet and its peers.
  * `npm run bench -- client [--json]`: what a streamed token costs in the client, Facet and its peers.
+ * `npm run bench -- webgpu [--rounds N] [--only none] [--model SHAPE] [--quick] [--cache DIR] [--json]`: the GPU path.
  * `npm run bench -- chart`: draws bench/chart.svg from bench/results/engine.json.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { SYNTH_NAMES, type SynthName } from '../src/convert/synth.ts'
 import { toChart } from './chart.ts'
 import { benchHttp } from './edge.ts'
 import { benchEngine, PEERS, type Peer } from './engine.ts'
 import { CACHE, installPeers } from './models.ts'
 import type { Report } from './results.ts'
-import { toHttpTable, toTable } from './table.ts'
+import { toGpuTable, toHttpTable, toTable } from './table.ts'
+import { benchWebGpu } from './webgpu.ts'
 
 const USAGE = `Usage: npm run -s bench -- engine [options]
        npm run -s bench -- http [--rounds N] [--quick] [--json]
        npm run -s bench -- failover [--json]
        npm run -s bench -- client [--json]
+       npm run -s bench -- webgpu [options]
        npm run -s bench -- chart
 
   --rounds N     times everything is measured (default: 5, with --quick 1)
-  --only PEERS   of ${PEERS.join(', ')}, separated by commas; none: only Facet
-  --quick        a small model: shows within a minute that everything runs
+  --only PEERS   of ${PEERS.join(', ')}, separated by commas; none: only Facet (webgpu knows only none)
+  --model SHAPE  ${SYNTH_NAMES.join(', ')}, for webgpu (default: gemma-2b, with --quick tiny)
+  --quick        a small model: shows within minutes that everything runs
   --cache DIR    where the models are kept (default: bench/.cache)
   --json         one JSON object on standard output instead of tables
 `
@@ -46,43 +51,24 @@ function roundsFrom(text: string | undefined, quick: boolean): number {
   return rounds
 }
 
-async function engine(args: string[]): Promise<void> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      rounds: { type: 'string' },
-      only: { type: 'string' },
-      quick: { type: 'boolean', default: false },
-      cache: { type: 'string', default: CACHE },
-      json: { type: 'boolean', default: false },
-    },
-  })
-  const report = await benchEngine({
-    rounds: roundsFrom(values.rounds, values.quick),
-    peers: peersFrom(values.only),
-    quick: values.quick,
-    cache: values.cache,
-    say: teller(),
-  })
-  process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : `\n${toTable(report)}`)
+function shapeFrom(name: string | undefined, quick: boolean): SynthName {
+  if (name === undefined) return quick ? 'tiny' : 'gemma-2b'
+  const shape = SYNTH_NAMES.find((each) => each === name)
+  if (!shape) throw new UsageError(`--model must be one of ${SYNTH_NAMES.join(', ')}, but is ${name}.`)
+  return shape
 }
 
-async function http(args: string[]): Promise<void> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      rounds: { type: 'string' },
-      quick: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-    },
-  })
-  const rounds = roundsFrom(values.rounds, values.quick)
-  const report = await benchHttp({ rounds, quick: values.quick, say: teller() })
-  process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : `\n${toHttpTable(report)}`)
-}
+/** What both benchmarks take. */
+const OPTIONS = {
+  rounds: { type: 'string' },
+  only: { type: 'string' },
+  quick: { type: 'boolean', default: false },
+  cache: { type: 'string', default: CACHE },
+  json: { type: 'boolean', default: false },
+} as const
 
-/** Says on standard error what happens, and when. */
-function teller(): (text: string) => void {
+/** Tells on standard error what is going on, and since when. */
+function sayer(): (text: string) => void {
   const startMs = performance.now()
   return (text) => {
     const seconds = Math.round((performance.now() - startMs) / 1000)
@@ -93,7 +79,7 @@ function teller(): (text: string) => void {
 /** The benchmarks of the client are loaded only when asked for: their peers must be installed first. */
 async function clientBench(name: 'failover' | 'client', args: string[]): Promise<void> {
   const { values } = parseArgs({ args, options: { json: { type: 'boolean', default: false } } })
-  const say = teller()
+  const say = sayer()
   installPeers(say)
   const { report, table } = name === 'failover' ? await failover(say) : await client(say)
   process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : `\n${table}`)
@@ -111,6 +97,45 @@ async function client(say: (text: string) => void): Promise<{ report: object; ta
   return { report, table: toClientTable(report) }
 }
 
+async function engine(args: string[]): Promise<void> {
+  const { values } = parseArgs({ args, options: OPTIONS })
+  const report = await benchEngine({
+    rounds: roundsFrom(values.rounds, values.quick),
+    peers: peersFrom(values.only),
+    quick: values.quick,
+    cache: values.cache,
+    say: sayer(),
+  })
+  process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : `\n${toTable(report)}`)
+}
+
+async function http(args: string[]): Promise<void> {
+  const { rounds, quick, json } = OPTIONS
+  const { values } = parseArgs({ args, options: { rounds, quick, json } })
+  const report = await benchHttp({
+    rounds: roundsFrom(values.rounds, values.quick),
+    quick: values.quick,
+    say: sayer(),
+  })
+  process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : `\n${toHttpTable(report)}`)
+}
+
+async function webgpu(args: string[]): Promise<void> {
+  const { values } = parseArgs({ args, options: { ...OPTIONS, model: { type: 'string' } } })
+  if (values.only !== undefined && values.only !== 'none') {
+    throw new UsageError(`--only must be none for webgpu, but is ${values.only}.`)
+  }
+  const report = await benchWebGpu({
+    rounds: roundsFrom(values.rounds, values.quick),
+    peer: values.only === undefined,
+    shape: shapeFrom(values.model, values.quick),
+    quick: values.quick,
+    cache: values.cache,
+    say: sayer(),
+  })
+  process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : `\n${toGpuTable(report)}`)
+}
+
 function chart(): void {
   const report: Report = JSON.parse(readFileSync(new URL('results/engine.json', import.meta.url), 'utf8'))
   writeFileSync(new URL('chart.svg', import.meta.url), toChart(report))
@@ -122,6 +147,7 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
     if (command === 'engine') await engine([...args])
     else if (command === 'http') await http([...args])
     else if (command === 'failover' || command === 'client') await clientBench(command, [...args])
+    else if (command === 'webgpu') await webgpu([...args])
     else if (command === 'chart' && args.length === 0) chart()
     else
       throw new UsageError(command ? `There is no benchmark ${[command, ...args].join(' ')}.` : 'Say which.')

@@ -67,6 +67,12 @@ export function peerVersions(): Readonly<Record<string, string>> {
   return JSON.parse(readFileSync(join(BENCH, 'package.json'), 'utf8')).dependencies
 }
 
+/** What Facet's own package.json pins of these packages. */
+export function ownVersions(names: readonly string[]): Readonly<Record<string, string>> {
+  const { devDependencies } = JSON.parse(readFileSync(join(BENCH, '..', 'package.json'), 'utf8'))
+  return Object.fromEntries(names.map((name) => [name, devDependencies[name]]))
+}
+
 /**
  * Installs the peers beside this file, where they are not yet; what npm says goes to standard error. Not with
  * `npm ci`: a registry that lacks the binaries of some other platform leaves them out of the lock, and then it

@@ -1,6 +1,6 @@
 /** The parent's side of a measured process: every engine runs in its own, so that memory and threads do not mix. */
 import { type ChildProcess, fork } from 'node:child_process'
-import type { Call, Reply } from './subject.ts'
+import type { Answer, Call, Reply } from './subject.ts'
 
 /** Most of what a process says on standard error that is kept, for the reason when it fails. */
 const KEPT_CHARACTERS = 2000
@@ -9,7 +9,7 @@ const GRACE_MS = 10_000
 
 export class Subject {
   readonly #child: ChildProcess
-  readonly #waiting = new Map<number, PromiseWithResolvers<readonly number[]>>()
+  readonly #waiting = new Map<number, PromiseWithResolvers<Answer>>()
   readonly #exited: Promise<void>
   #said = ''
   #calls = 0
@@ -30,7 +30,7 @@ export class Subject {
     this.#child.on('message', (reply: Reply) => {
       const call = this.#waiting.get(reply.id)
       this.#waiting.delete(reply.id)
-      if ('numbers' in reply) call?.resolve(reply.numbers)
+      if ('answer' in reply) call?.resolve(reply.answer)
       else call?.reject(new Error(oneLine(reply.failed)))
     })
     this.#exited = new Promise((resolve) => {
@@ -46,14 +46,15 @@ export class Subject {
     })
   }
 
-  call(method: string, ...args: readonly number[]): Promise<readonly number[]> {
-    const call = Promise.withResolvers<readonly number[]>()
+  /** The method's answer is of the kind that the caller names. */
+  call<Kind extends Answer = readonly number[]>(method: string, ...args: readonly number[]): Promise<Kind> {
+    const call = Promise.withResolvers<Answer>()
     const id = this.#calls++
     this.#waiting.set(id, call)
     this.#child.send({ id, method, args } satisfies Call, (error) => {
       if (error) call.reject(new Error('its process has ended'))
     })
-    return call.promise
+    return call.promise as Promise<Kind>
   }
 
   /** Ends the process, by force when it does not listen. */

@@ -33,7 +33,23 @@ export interface Ratios {
   readonly load: number | null
 }
 
+/** Ratios of `bench -- webgpu`, in the same sense. */
+export interface GpuRatios {
+  readonly decode: {
+    readonly ortWebGpu: number | null
+    /** Share of what the GPU's measured read bandwidth allows. */
+    readonly bandwidth: number | null
+  }
+  readonly prefill: { readonly ortWebGpu: number | null }
+  /** Decode speed with a long context against a short one. */
+  readonly longContext: number | null
+  /** Tokens a second of sixteen sequences together against one. */
+  readonly batch16: number | null
+}
+
 export interface Machine {
+  /** The adapter's name, where one was measured. */
+  readonly gpu?: string
   readonly cpu: string
   readonly cores: number
   readonly memoryBytes: number
@@ -55,11 +71,11 @@ export interface ModelFacts {
   readonly weightBytes: number
 }
 
-export interface Report {
+export interface Report<Compared = Ratios> {
   readonly machine: Machine
   readonly model: ModelFacts
   readonly results: readonly Result[]
-  readonly ratios: Ratios
+  readonly ratios: Compared
 }
 
 /** What `npm run bench -- http` found. */

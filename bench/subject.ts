@@ -1,7 +1,10 @@
-/** The child's side of a measured process: answers calls from its parent with numbers. */
+/** The child's side of a measured process: answers calls from its parent with what it measured. */
 
-/** Everything measured is a list of numbers; every argument is one. */
-export type Methods = Readonly<Record<string, (...args: readonly number[]) => Promise<readonly number[]>>>
+/** A list of numbers; numbers by name; a fact. */
+export type Answer = readonly number[] | Readonly<Record<string, number>> | string
+
+/** Every argument is a number. */
+export type Methods = Readonly<Record<string, (...args: readonly number[]) => Promise<Answer>>>
 
 export interface Call {
   readonly id: number
@@ -10,7 +13,7 @@ export interface Call {
 }
 
 export type Reply =
-  | { readonly id: number; readonly numbers: readonly number[] }
+  | { readonly id: number; readonly answer: Answer }
   | { readonly id: number; readonly failed: string }
 
 /** Obeys the parent until it disconnects, then ends the process. */
@@ -18,7 +21,7 @@ export function serveSubject(methods: Methods, end: () => Promise<void> = async 
   process.on('message', async ({ id, method, args }: Call) => {
     let reply: Reply
     try {
-      reply = { id, numbers: await methods[method]!(...args) }
+      reply = { id, answer: await methods[method]!(...args) }
     } catch (error) {
       reply = { id, failed: error instanceof Error ? error.message : String(error) }
     }

@@ -1,29 +1,50 @@
 /** A report as text for people. */
-import type { HttpReport, Report, Result } from './results.ts'
+import type { GpuRatios, HttpReport, Ratios, Report, Result } from './results.ts'
 
-/** Ratios with what they must reach, as `>=` or `<=`. */
-const GOALS: readonly (readonly [name: string, pick: (report: Report) => number | null])[] = [
-  ['decode against onnxruntime-web', ({ ratios }) => ratios.decode.ortWeb],
-  ['decode against wllama', ({ ratios }) => ratios.decode.wllama],
-  ['decode against native llama.cpp', ({ ratios }) => ratios.decode.llamaCpp],
-  ['decode, share of the bandwidth limit', ({ ratios }) => ratios.decode.bandwidth],
-  ['prefill against wllama', ({ ratios }) => ratios.prefill.wllama],
-  ['prefill against native llama.cpp', ({ ratios }) => ratios.prefill.llamaCpp],
-  ['decode speed, long context against short', ({ ratios }) => ratios.longContext],
-  ['tokens/s, 4 sequences against 1', ({ ratios }) => ratios.batch4],
-  ['first token, prefix seen against cold', ({ ratios }) => ratios.prefixHit],
-  ['peak memory against file and KV', ({ ratios }) => ratios.peakMemory],
-  ['load against read and hash', ({ ratios }) => ratios.load],
+/** Rows of a table of ratios. */
+type Goals<Compared> = readonly (readonly [name: string, pick: (ratios: Compared) => number | null])[]
+
+const GOALS: Goals<Ratios> = [
+  ['decode against onnxruntime-web', (ratios) => ratios.decode.ortWeb],
+  ['decode against wllama', (ratios) => ratios.decode.wllama],
+  ['decode against native llama.cpp', (ratios) => ratios.decode.llamaCpp],
+  ['decode, share of the bandwidth limit', (ratios) => ratios.decode.bandwidth],
+  ['prefill against wllama', (ratios) => ratios.prefill.wllama],
+  ['prefill against native llama.cpp', (ratios) => ratios.prefill.llamaCpp],
+  ['decode speed, long context against short', (ratios) => ratios.longContext],
+  ['tokens/s, 4 sequences against 1', (ratios) => ratios.batch4],
+  ['first token, prefix seen against cold', (ratios) => ratios.prefixHit],
+  ['peak memory against file and KV', (ratios) => ratios.peakMemory],
+  ['load against read and hash', (ratios) => ratios.load],
+]
+
+const GPU_GOALS: Goals<GpuRatios> = [
+  ["decode against onnxruntime-web's WebGPU", (ratios) => ratios.decode.ortWebGpu],
+  ['decode, share of the bandwidth limit', (ratios) => ratios.decode.bandwidth],
+  ["prefill against onnxruntime-web's WebGPU", (ratios) => ratios.prefill.ortWebGpu],
+  ['decode speed, long context against short', (ratios) => ratios.longContext],
+  ['tokens/s, 16 sequences against 1', (ratios) => ratios.batch16],
 ]
 
 export function toTable(report: Report): string {
-  const { machine, model, results } = report
+  return toModelTable(report, GOALS)
+}
+
+export function toGpuTable(report: Report<GpuRatios>): string {
+  return toModelTable(report, GPU_GOALS)
+}
+
+function toModelTable<Compared>(
+  { machine, model, results, ratios }: Report<Compared>,
+  goals: Goals<Compared>,
+): string {
+  const processors = `${machine.gpu ? `${machine.gpu} and ` : ''}${machine.cores} cores of ${machine.cpu}`
   return [
-    `${model.name}, ${model.quantization}, on ${machine.cores} cores of ${machine.cpu}, Node ${machine.node}`,
+    `${model.name}, ${model.quantization}, on ${processors}, Node ${machine.node}`,
     '',
     ...resultLines(results),
     '',
-    ...ratioLines(GOALS.map(([name, pick]) => [name, pick(report)])),
+    ...ratioLines(goals.map(([name, pick]) => [name, pick(ratios)])),
     '',
   ].join('\n')
 }

@@ -1,21 +1,14 @@
 /** Facet itself on a model directory, measured at its graph: tokens in, logits out, the likeliest token taken. */
 import { createEngine } from '../../src/engine/backend.ts'
-import type { Graph, KvCache } from '../../src/engine/graph.ts'
-import { readManifest } from '../../src/engine/model-file.ts'
-import { readEntry } from '../../src/engine/model-files.ts'
-import { filesFromDirectory } from '../../src/engine/node.ts'
-import { argmax } from '../../src/engine/select.ts'
+import type { Graph } from '../../src/engine/graph.ts'
 import { createWasmGraph } from '../../src/engine/wasm/graph.ts'
 import { spawnNodeThread } from '../../src/engine/wasm/threads-node.ts'
-import { configFrom } from '../../src/gemma/config.ts'
-import { GRAPH_FILE } from '../../src/gemma/manifest.ts'
 import type { Tokenizer } from '../../src/gemma/tokenizer.ts'
-import { anyTokens, argument, serveSubject, timed } from '../subject.ts'
+import { openBench, Steps } from '../steps.ts'
+import { argument, serveSubject, timed } from '../subject.ts'
 
 let graph: Graph
-/** Caches filled to some length, by purpose. */
-const filled = new Map<string, KvCache>()
-let seed = 0
+let steps: Steps
 
 /** One character a token: these weights say nothing. */
 const tokenizer: Omit<Tokenizer, 'vocabSize'> = {
@@ -27,52 +20,11 @@ const tokenizer: Omit<Tokenizer, 'vocabSize'> = {
 }
 
 async function load(sequences: number, contextTokens: number): Promise<readonly number[]> {
-  const files = filesFromDirectory(argument(0))
   const start = performance.now()
-  const manifest = await readManifest(files)
-  const reading = { verify: true, onBytes: () => {} }
-  const read = (path: string) => readEntry(files, manifest.files.find((each) => each.path === path)!, reading)
-  const config = configFrom(JSON.parse(new TextDecoder().decode(await read('config.json'))))
-  // Not openModel: random weights have no tokenizer.
-  const model = { files, manifest, config, graph: await read(GRAPH_FILE), reading }
+  const model = await openBench(argument(0))
   graph = await createWasmGraph({ model, sequences, contextTokens, spawn: spawnNodeThread })
+  steps = new Steps(graph)
   return [performance.now() - start]
-}
-
-async function cacheOf(name: string, length: number, capacity: number): Promise<KvCache> {
-  const known = filled.get(name)
-  if (known) return known
-  const cache = graph.open(capacity)
-  await graph.step([{ cache, tokens: anyTokens(length, graph.config.vocabSize, seed++) }])
-  filled.set(name, cache)
-  return cache
-}
-
-/** Milliseconds of each step of `count` sequences that hold `context` tokens each. */
-async function decode(context: number, count: number, steps: number): Promise<readonly number[]> {
-  const caches: KvCache[] = []
-  for (let i = 0; i < count; i++) caches.push(await cacheOf(`${context}.${i}`, context, context + steps))
-  let tokens = caches.map((_, i) => 300 + i)
-  const samples: number[] = []
-  for (let step = 0; step < steps; step++) {
-    samples.push(
-      await timed(async () => {
-        const logits = await graph.step(caches.map((cache, i) => ({ cache, tokens: [tokens[i]!] })))
-        tokens = logits.map(argmax)
-      }),
-    )
-  }
-  for (const cache of caches) cache.truncate(context)
-  return samples
-}
-
-/** Milliseconds for `count` tokens into an empty cache. */
-async function prefill(count: number): Promise<readonly number[]> {
-  const cache = graph.open(count)
-  const tokens = anyTokens(count, graph.config.vocabSize, seed++)
-  const took = await timed(() => graph.step([{ cache, tokens }]))
-  cache.dispose()
-  return [took]
 }
 
 /** A graph's face without its class: methods that can be replaced one by one. */
@@ -96,7 +48,7 @@ async function prefix(count: number): Promise<readonly number[]> {
     slots: 1,
     model: { id: 'bench', contextTokens: count + 64 },
   })
-  const shared = anyTokens(count, vocabSize, seed++)
+  const shared = steps.tokens(count)
   const samples: number[] = []
   // Each time other tokens follow, as another question follows the same system prompt.
   for (const last of [301, 302]) {
@@ -113,8 +65,8 @@ async function prefix(count: number): Promise<readonly number[]> {
 
 serveSubject({
   load,
-  decode,
-  prefill,
+  decode: (context, count, turns) => steps.decode(context!, count!, turns!),
+  prefill: async (count) => [await steps.prefill(count!)],
   prefix,
   /** Most bytes this process ever held. */
   peak: async () => [process.resourceUsage().maxRSS * 1024],

@@ -96,6 +96,8 @@ describe('npm run bench', () => {
       ],
       [['engine', '--rounds', '0'], '--rounds must be a whole number from 1 to 999, but is 0.'],
       [['engine', '--fast'], "Unknown option '--fast'"],
+      [['webgpu', '--only', 'wllama'], '--only must be none for webgpu, but is wllama.'],
+      [['webgpu', '--model', '70b'], '--model must be one of gemma-2b, gemma-7b, tiny, but is 70b.'],
     ]
     for (const [args, message] of cases) {
       const { code, stdout, stderr } = await bench(...args)
