@@ -156,6 +156,16 @@ export const checkDeployment: Check = (value, path) => {
   const spec = value as DeploymentSpec
   if (spec.target === 'workers' || spec.target === 'cloudrun') return
   checkRegion(spec, path)
+  if (
+    'image' in spec &&
+    spec.image !== undefined &&
+    !spec.image.startsWith(`${spec.region}-docker.pkg.dev/`)
+  ) {
+    throw new ConfigProblem(
+      [...path, 'image'],
+      `must lie in an Artifact Registry repository of ${spec.region}: ${spec.region}-docker.pkg.dev/…`,
+    )
+  }
   const { min, max } = spec.replicas ?? {}
   if (min !== undefined && max !== undefined && min > max) {
     throw new ConfigProblem([...path, 'replicas', 'min'], `is ${min}, but max is ${max}`)

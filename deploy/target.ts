@@ -34,6 +34,8 @@ export interface LiveResource extends Resource {
   readonly owner: string | undefined
   /** Changes with every write: `resourceVersion`, `etag`, `updateTime`. */
   readonly version?: string
+  /** False while it is being made or deleted: what comes `after` it waits. */
+  readonly ready?: boolean
 }
 
 /** What `diff` found to do about one resource. */

@@ -3,6 +3,7 @@ import { Command, Option } from 'commander'
 import { plan } from '../../deploy/plan.ts'
 import { toJson, toMarkdown, toText } from '../../deploy/report.ts'
 import { checkDeployment } from '../../deploy/spec-check.ts'
+import { want } from '../../deploy/want.ts'
 import { ConfigProblem } from '../check.ts'
 import { FacetError } from '../errors.ts'
 import { toCount } from './argument.ts'
@@ -12,6 +13,7 @@ interface Flags {
   readonly config?: string
   readonly json?: true
   readonly markdown?: true
+  readonly resources?: true
   /** What follows replaces what the file says. */
   readonly model?: string
   readonly project?: string
@@ -41,7 +43,8 @@ export function command(): Command {
     .option('--dtype <name>', 'of the weights: bf16, fp8 or int8')
     .option('--kv-dtype <name>', 'of keys and values: bf16 or fp8')
     .addOption(new Option('--json', 'print JSON').conflicts('markdown'))
-    .option('--markdown', 'print Markdown')
+    .addOption(new Option('--markdown', 'print Markdown').conflicts('resources'))
+    .option('--resources', 'print what the service is sent, as JSON')
     .action(run)
 }
 
@@ -49,6 +52,10 @@ async function run(target: string, flags: Flags): Promise<void> {
   const { name, spec } = await findDeployment(target, flags.config)
   const asked = { ...spec, ...overrides(flags) }
   const planned = plan(name, checked(asked))
+  if (flags.resources) {
+    process.stdout.write(`${JSON.stringify(want(planned), null, 2)}\n`)
+    return
+  }
   const show = flags.json ? toJson : flags.markdown ? toMarkdown : toText
   process.stdout.write(show(planned))
 }

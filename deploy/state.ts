@@ -1,0 +1,148 @@
+/** `.facet/state/`: what a deployment's next run must know of the last one, and who is at work on it. */
+import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { isObject } from '../src/check.ts'
+import { FacetError } from '../src/errors.ts'
+import { TARGETS, type TargetName } from './target.ts'
+
+export interface DeploymentState {
+  readonly format: 1
+  readonly target: TargetName
+  /** When `up` first made something; milliseconds since 1970. */
+  readonly sinceMs: number
+  /** Long-running operations that have not ended, by the id of their resource. */
+  readonly operations: Readonly<Record<string, string>>
+}
+
+const FOLDER = '.facet/state'
+
+/** Undefined where nothing was deployed. @throws FacetError invalid_request, where the file is damaged */
+export async function readState(folder: string, name: string): Promise<DeploymentState | undefined> {
+  const file = join(folder, FOLDER, `${name}.json`)
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined
+    throw unusable(file, error)
+  })
+  if (text === undefined) return undefined
+  const state = parse(text)
+  if (state) return state
+  throw new FacetError(
+    'invalid_request',
+    `${file} is damaged; delete it and run facet up again, which finds what it made by its labels.`,
+  )
+}
+
+export async function writeState(folder: string, name: string, state: DeploymentState): Promise<void> {
+  const file = join(folder, FOLDER, `${name}.json`)
+  const beside = `${file}.${process.pid}.tmp`
+  try {
+    await mkdir(join(folder, FOLDER), { recursive: true })
+    await writeFile(beside, `${JSON.stringify(state, null, 2)}\n`)
+    await rename(beside, file)
+  } catch (error) {
+    await rm(beside, { force: true })
+    throw unusable(file, error)
+  }
+}
+
+export async function removeState(folder: string, name: string): Promise<void> {
+  await rm(join(folder, FOLDER, `${name}.json`), { force: true })
+}
+
+/**
+ * Runs while nobody else on this machine works on the deployment. The lock of a process that is gone is
+ * taken over.
+ *
+ * @throws FacetError unavailable, which names the process that holds it
+ */
+export async function locked<T>(folder: string, name: string, run: () => Promise<T>): Promise<T> {
+  const file = join(folder, FOLDER, `${name}.lock`)
+  await mkdir(join(folder, FOLDER), { recursive: true }).catch((error) => {
+    throw unusable(file, error)
+  })
+  await take(file, name)
+  try {
+    return await run()
+  } finally {
+    await rm(file, { force: true })
+  }
+}
+
+/** The file appears whole, by a link: whoever reads it finds its process. */
+async function take(file: string, name: string): Promise<void> {
+  const beside = `${file}.${process.pid}.tmp`
+  await writeFile(beside, `${process.pid} ${hostname()}\n`).catch((error) => {
+    throw unusable(file, error)
+  })
+  try {
+    if (await linked(beside, file)) return
+    const holder = await readFile(file, 'utf8').catch(() => '')
+    const [pid, host] = holder.trim().split(' ')
+    const gone = host === hostname() && !isAlive(Number(pid))
+    if (gone && (await takenAway(file, holder)) && (await linked(beside, file))) return
+    throw new FacetError(
+      'unavailable',
+      `Process ${pid || '?'} on ${host ?? 'this machine'} is at work on ${name}; wait for it, or delete ${file} if it is gone.`,
+      { retryAfterMs: 10_000 },
+    )
+  } finally {
+    await rm(beside, { force: true })
+  }
+}
+
+async function linked(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw unusable(to, error)
+  }
+}
+
+/** Removes a lock, unless somebody else has done so and put up their own meanwhile: then that is put back. */
+async function takenAway(file: string, holder: string): Promise<boolean> {
+  const away = `${file}.${process.pid}.old`
+  try {
+    await rename(file, away)
+    if ((await readFile(away, 'utf8')) === holder) return true
+    await linked(away, file)
+    return false
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw unusable(file, error)
+  } finally {
+    await rm(away, { force: true })
+  }
+}
+
+function isAlive(pid: number): boolean {
+  if (!Number.isSafeInteger(pid) || pid < 1) return false
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+function parse(text: string): DeploymentState | undefined {
+  try {
+    const json: unknown = JSON.parse(text)
+    if (!isObject(json) || json.format !== 1 || !TARGETS.some((one) => one === json.target)) return undefined
+    if (!Number.isFinite(json.sinceMs) || !isObject(json.operations)) return undefined
+    const texts = Object.values(json.operations).every((one) => typeof one === 'string')
+    return texts ? (json as unknown as DeploymentState) : undefined
+  } catch {
+    // Told by whoever reads the file.
+    return undefined
+  }
+}
+
+function unusable(file: string, cause: unknown): FacetError {
+  const { code } = cause as NodeJS.ErrnoException
+  return new FacetError('io_failed', `${file} cannot be used (${code}); check space and permissions.`, {
+    cause,
+  })
+}

@@ -1,0 +1,19 @@
+/** The targets that `facet up`, `status`, `logs` and `down` reach. */
+import { FacetError } from '../src/errors.ts'
+import type { Plan } from './plan.ts'
+import type { Target, TargetName } from './target.ts'
+
+/** By name; each loads its client only when it is asked for. */
+const TARGETS: Readonly<Partial<Record<TargetName, (plan: Plan) => Promise<Target<Plan>>>>> = {}
+
+/** @throws FacetError unsupported, which names the target that is not reached yet */
+export async function openTarget(plan: Plan): Promise<Target<Plan>> {
+  const name = plan.spec.target
+  const open = TARGETS[name]
+  if (open) return open(plan)
+  throw new FacetError(
+    'unsupported',
+    `This version of Facet plans ${name} but does not reach it yet; facet plan ${plan.name} --resources shows what to apply.`,
+    { field: 'target' },
+  )
+}

@@ -1,0 +1,137 @@
+/** Brings a deployment up: reads, compares, applies what differs, and waits until the model answers. */
+import { FacetError } from '../src/errors.ts'
+import type { Endpoint } from '../src/types.ts'
+import type { CauseName, Finding } from './cause.ts'
+import { classify } from './classify.ts'
+import { type Action, diff, type JsonObject, type LiveResource, type Target } from './target.ts'
+import { type Context, call, systemClock, until } from './waiting.ts'
+
+export interface UpOptions extends Context {
+  /** The deployment's name: what OWNER_LABEL carries. */
+  readonly owner: string
+  /** Until a resource that others need is there. Default 30 minutes. */
+  readonly resourceMs?: number
+  /** Until the model answers, with machines to be had and weights to be copied. Default an hour. */
+  readonly readyMs?: number
+  /** How long a cause that mends itself only now and then may last. Default 3 minutes. */
+  readonly patienceMs?: number
+}
+
+export interface Up {
+  /** Empty where everything was as wanted. */
+  readonly applied: readonly Action[]
+  readonly finding: Finding
+  readonly endpoint: Endpoint | undefined
+}
+
+const RESOURCE_MS = 30 * 60_000
+const READY_MS = 60 * 60_000
+const PATIENCE_MS = 3 * 60_000
+
+/** These pass by themselves, or never: waiting tells. Every other cause is somebody's to mend. */
+const PASSING: readonly CauseName[] = ['LOADING', 'STOCKOUT', 'READY']
+
+/** What must be done, and nothing else: no call of these changes anything. */
+export async function compare<Config>(
+  target: Target<Config>,
+  config: Config,
+  owner: string,
+  context: Context,
+): Promise<{ readonly actions: Action[]; readonly live: LiveResource[] }> {
+  const want = target.want(config)
+  const live = await call(`read ${owner}`, (signal) => target.read(config, signal), context)
+  const there = new Map(live.map((one) => [one.id, one]))
+  const previews = new Map<string, JsonObject>()
+  for (const one of want) {
+    const found = there.get(one.id)
+    // What is not ours is not even tried: diff refuses it.
+    if (!target.preview || found?.owner !== owner) continue
+    const body = await call(
+      `compare ${one.kind} ${one.name}`,
+      (signal) => target.preview!(one, found, signal),
+      context,
+    )
+    previews.set(one.id, body)
+  }
+  return { actions: diff(want, live, { owner, previews }), live }
+}
+
+/**
+ * May be broken off at any point and run again: it goes on from what is there.
+ *
+ * @throws FacetError timeout, aborted, or unavailable with the cause and what to do about it
+ */
+export async function up<Config>(target: Target<Config>, config: Config, options: UpOptions): Promise<Up> {
+  const { owner, onStep } = options
+  const { actions } = await compare(target, config, owner, options)
+  for (const action of actions) {
+    if (action.type !== 'delete') await dependencies(target, config, action, options)
+    const what = sayAction(action)
+    onStep?.({ type: 'doing', what })
+    await call(what, (signal) => target.apply(action, signal), options)
+    onStep?.({ type: 'done', what })
+  }
+  const finding = await answering(target, config, options)
+  const live = await call(`read ${owner}`, (signal) => target.read(config, signal), options)
+  return { applied: actions, finding, endpoint: target.endpoint(live) }
+}
+
+/** Waits for what must be there before. */
+async function dependencies<Config>(
+  target: Target<Config>,
+  config: Config,
+  action: Exclude<Action, { readonly type: 'delete' }>,
+  options: UpOptions,
+): Promise<void> {
+  const { after = [] } = action.want
+  if (after.length === 0) return
+  await until(
+    options.resourceMs ?? RESOURCE_MS,
+    async () => {
+      const live = await call(`read ${options.owner}`, (signal) => target.read(config, signal), options)
+      const missing = after.find((id) => !live.some((one) => one.id === id && one.ready !== false))
+      return missing === undefined ? {} : `${action.want.kind} ${action.want.name} waits for ${missing}.`
+    },
+    options,
+  )
+}
+
+async function answering<Config>(
+  target: Target<Config>,
+  config: Config,
+  options: UpOptions,
+): Promise<Finding> {
+  const { clock = systemClock, patienceMs = PATIENCE_MS } = options
+  let stuck: { readonly cause: CauseName; readonly sinceMs: number } | undefined
+  return until(
+    options.readyMs ?? READY_MS,
+    async () => {
+      const finding = await status(target, config, options)
+      if (finding.cause === 'READY') return finding
+      if (PASSING.includes(finding.cause)) stuck = undefined
+      else if (stuck?.cause !== finding.cause) stuck = { cause: finding.cause, sinceMs: clock.now() }
+      if (stuck && clock.now() - stuck.sinceMs >= patienceMs) throw unavailable(finding)
+      return `${finding.cause}: ${finding.says}`
+    },
+    options,
+  )
+}
+
+/** The one cause for which it does not answer now. */
+export async function status<Config>(
+  target: Target<Config>,
+  config: Config,
+  context: Context,
+): Promise<Finding> {
+  return classify(await call('look at it', (signal) => target.observe(config, signal), context))
+}
+
+function unavailable({ cause, says }: Finding): FacetError {
+  return new FacetError('unavailable', `${cause}: ${says}`, { retry: 'never' })
+}
+
+export function sayAction(action: Action): string {
+  const { kind, name } = action.type === 'delete' ? action.live : action.want
+  const fields = action.type === 'update' ? ` (${action.fields.join(', ')})` : ''
+  return `${action.type} ${kind} ${name}${fields}`
+}

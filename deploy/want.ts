@@ -1,0 +1,28 @@
+/** The resources that a plan becomes, whatever its target. */
+import { FacetError } from '../src/errors.ts'
+import { wantCloudRun } from './cloudrun.ts'
+import type { AcceleratedPlan, Plan } from './plan.ts'
+import type { VertexSpec } from './spec.ts'
+import type { Resource } from './target.ts'
+import { wantVertex } from './vertex.ts'
+import { wantWorkers } from './workers.ts'
+
+/** @throws FacetError unsupported, for targets whose resources are not written here */
+export function want(plan: Plan): Resource[] {
+  if (plan.kind === 'accelerated') {
+    if (hasSpec<VertexSpec>(plan, 'vertex-gpu', 'vertex-tpu')) return wantVertex(plan)
+    throw new FacetError(
+      'unsupported',
+      `The resources of ${plan.spec.target} cannot be listed yet; see the manifests in k8s/.`,
+    )
+  }
+  const { spec } = plan
+  return spec.target === 'cloudrun' ? wantCloudRun({ ...plan, spec }) : wantWorkers({ ...plan, spec })
+}
+
+function hasSpec<Spec extends VertexSpec>(
+  plan: AcceleratedPlan,
+  ...targets: readonly Spec['target'][]
+): plan is AcceleratedPlan & { readonly spec: Spec } {
+  return targets.some((target) => target === plan.spec.target)
+}

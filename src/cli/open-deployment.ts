@@ -1,0 +1,43 @@
+/** What `up`, `status`, `logs` and `down` share: the deployment, its plan, its target, and Ctrl+C. */
+import { dirname } from 'node:path'
+import { type Plan, plan } from '../../deploy/plan.ts'
+import type { DeploymentSpec } from '../../deploy/spec.ts'
+import type { Target } from '../../deploy/target.ts'
+import { openTarget } from '../../deploy/targets.ts'
+import { FacetError } from '../errors.ts'
+import { findDeployment } from './deployment.ts'
+
+export interface OpenDeployment {
+  readonly name: string
+  readonly plan: Plan
+  readonly target: Target<Plan>
+  /** Of facet.config.ts; `.facet/` lies there. */
+  readonly folder: string
+  /** Aborted by Ctrl+C and SIGTERM: whatever goes on can be taken up again. */
+  readonly signal: AbortSignal
+}
+
+/** @throws FacetError invalid_request, where only a target is named and no file says the rest */
+export async function withDeployment(
+  word: string,
+  file: string | undefined,
+  run: (open: OpenDeployment) => Promise<void>,
+): Promise<void> {
+  const { name, spec, config } = await findDeployment(word, file)
+  if (!config) {
+    throw new FacetError(
+      'invalid_request',
+      `There is no deployment ${word}; write it under deployments in facet.config.ts.`,
+    )
+  }
+  const planned = plan(name, spec as DeploymentSpec)
+  const target = await openTarget(planned)
+  const stop = new AbortController()
+  const onSignal = (): void => stop.abort()
+  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
+  try {
+    await run({ name, plan: planned, target, folder: dirname(config.file), signal: stop.signal })
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+  }
+}

@@ -1,0 +1,36 @@
+/** `facet up`: makes a deployment what facet.config.ts says, and waits until it answers. */
+import { Command } from 'commander'
+import { locked, readState, writeState } from '../../deploy/state.ts'
+import { up } from '../../deploy/up.ts'
+import { writeEndpoint } from '../config/node.ts'
+import { TARGET_ARGUMENT } from './deployment.ts'
+import { withDeployment } from './open-deployment.ts'
+import { showSteps } from './steps.ts'
+
+export function command(): Command {
+  return new Command()
+    .description(
+      'Deploy what facet.config.ts says, change what differs, and wait until the model answers. May be broken off and run again.',
+    )
+    .argument('<target>', TARGET_ARGUMENT)
+    .option('--config <file>', 'the file, or its folder (default: facet.config.ts)')
+    .action((word: string, flags: { readonly config?: string }) =>
+      withDeployment(word, flags.config, ({ name, plan, target, folder, signal }) =>
+        locked(folder, name, async () => {
+          const before = await readState(folder, name)
+          const fresh = {
+            format: 1,
+            target: plan.spec.target,
+            sinceMs: Date.now(),
+            operations: {},
+          } as const
+          await writeState(folder, name, before ?? fresh)
+          const done = await up(target, plan, { owner: name, signal, onStep: showSteps(process.stderr) })
+          if (done.endpoint) await writeEndpoint(folder, name, done.endpoint)
+          const changes =
+            done.applied.length === 0 ? 'Nothing had to change.' : `Changes: ${done.applied.length}.`
+          process.stdout.write(`${done.finding.cause}: ${done.finding.says} ${changes}\n`)
+        }),
+      ),
+    )
+}
