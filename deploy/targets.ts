@@ -13,7 +13,7 @@ export async function openTarget(plan: Plan): Promise<Target<Plan>> {
   if (open) return open(plan)
   throw new FacetError(
     'unsupported',
-    `This version of Facet plans ${name} but does not reach it yet; facet plan ${plan.name} --resources shows what to apply.`,
+    `This version of Facet plans ${name} but does not reach it yet; facet plan ${plan.name} says what it takes.`,
     { field: 'target' },
   )
 }

@@ -1,0 +1,71 @@
+import { describe, expect, it } from 'vitest'
+import { plan } from '../../deploy/plan.ts'
+import { diff, type JsonObject, type Resource } from '../../deploy/target.ts'
+import { want } from '../../deploy/want.ts'
+import { checkWorkerModel } from '../../deploy/workers.ts'
+import { cloudRun, gkeGpu, vertexGpu, vertexTpu, workers } from './specs.ts'
+
+const argsOf = (resources: readonly Resource[]): readonly string[] => {
+  const { model } = resources[0]!.body as {
+    readonly model: { readonly containerSpec: { readonly args: string[] } }
+  }
+  return model.containerSpec.args
+}
+
+describe('what a service is sent', () => {
+  it.each([
+    ['vertex-gpu', vertexGpu],
+    ['vertex-tpu', vertexTpu],
+    ['cloudrun', cloudRun],
+    ['workers', { ...workers, domain: 'chat.example.com', keysEnv: 'KEYS' }],
+  ] as const)('is the same for the same plan: %s', (_, spec) => {
+    const resources = want(plan('gemma', spec))
+    expect(resources).toEqual(want(plan('gemma', spec)))
+    expect(resources).toMatchSnapshot()
+  })
+
+  it('makes first what others need, and finds everything it made when it looks again', () => {
+    for (const spec of [vertexGpu, cloudRun, workers]) {
+      const resources = want(plan('gemma', spec))
+      const seen = new Set<string>()
+      for (const { id, after = [] } of resources) {
+        for (const before of after) expect(seen).toContain(before)
+        seen.add(id)
+      }
+      const live = resources.map((one) => ({ ...one, owner: 'gemma', body: { ...one.body, etag: 'x' } }))
+      expect(diff(resources, live, { owner: 'gemma' })).toEqual([])
+      expect(resources.some(({ billable }) => billable)).toBe(true)
+    }
+  })
+
+  it('uses every chip of a TPU that is paid for', () => {
+    expect(argsOf(want(plan('gemma', vertexTpu)))).toContain('--tensor_parallel_size=4')
+  })
+
+  it('reaches a stock vLLM under its own paths', () => {
+    const image = 'us-central1-docker.pkg.dev/my-project/vllm/vllm-openai:v0.10.0'
+    const [model] = want(plan('gemma', { ...vertexGpu, image }))
+    const { containerSpec } = (model!.body as { readonly model: { readonly containerSpec: JsonObject } })
+      .model
+    expect(containerSpec).toMatchObject({ imageUri: image, invokeRoutePrefix: '/*', healthRoute: '/health' })
+    expect(containerSpec).not.toHaveProperty('predictRoute')
+    expect(containerSpec.args).toContain('--served-model-name=gemma-7b-it')
+  })
+
+  it('opens a service to everybody only when asked', () => {
+    expect(JSON.stringify(want(plan('gemma', cloudRun)))).not.toContain('allUsers')
+    expect(JSON.stringify(want(plan('gemma', { ...cloudRun, public: true })))).toContain('allUsers')
+  })
+
+  it('refuses by name what it does not list', () => {
+    expect(() => want(plan('gemma', gkeGpu))).toThrow(/gke-gpu/)
+  })
+
+  it('refuses a model too large for a Worker', () => {
+    const sizes = (...bytes: number[]) =>
+      bytes.map((sizeBytes, index) => ({ path: `file${index}`, sizeBytes }))
+    expect(() => checkWorkerModel('models/a', sizes(14e6, 1e6))).not.toThrow()
+    expect(() => checkWorkerModel('models/a', sizes(30e6))).toThrow(/file0 of 30.0 MB/)
+    expect(() => checkWorkerModel('models/a', sizes(25e6, 25e6, 25e6))).toThrow(/75.0 MB of the 128 MB/)
+  })
+})
