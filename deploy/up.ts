@@ -89,8 +89,9 @@ async function dependencies<Config>(
     options.resourceMs ?? RESOURCE_MS,
     async () => {
       const live = await call(`read ${options.owner}`, (signal) => target.read(config, signal), options)
-      const missing = after.find((id) => !live.some((one) => one.id === id && one.ready !== false))
-      return missing === undefined ? {} : `${action.want.kind} ${action.want.name} waits for ${missing}.`
+      const missing = after.filter((id) => !live.some((one) => one.id === id && one.ready !== false))
+      const { kind, name } = action.want
+      return missing.length === 0 ? {} : `${kind} ${name} waits for ${missing.join(' and ')}.`
     },
     options,
   )

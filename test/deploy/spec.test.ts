@@ -1,0 +1,215 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, describe, expect, it } from 'vitest'
+import { checkDeployments } from '../../deploy/spec-check.ts'
+import { ConfigProblem } from '../../src/check.ts'
+import { loadConfig } from '../../src/config/node.ts'
+import { facet } from '../cli/facet.ts'
+import { cloudRun, gkeGpu, gkeTpu, vertexGpu, vertexTpu, workers } from './specs.ts'
+
+const home = mkdtempSync(join(tmpdir(), 'facet-spec-'))
+writeFileSync(join(home, 'package.json'), '{ "type": "module" }')
+afterAll(() => rmSync(home, { recursive: true, force: true }))
+
+const problem = (spec: unknown): ConfigProblem => {
+  try {
+    checkDeployments({ gemma: spec }, ['deployments'])
+  } catch (error) {
+    if (error instanceof ConfigProblem) return error
+    throw error
+  }
+  return expect.unreachable('nothing was found')
+}
+
+describe('what stands under deployments', () => {
+  it('may be all that the targets take', () => {
+    const full = {
+      ...gkeGpu,
+      model: 'google/gemma-7b-it',
+      cluster: 'serving',
+      namespace: 'gemma',
+      capacity: ['reservation', 'on-demand', 'flex-start', 'spot'],
+      adapters: { tldr: { source: 'gs://adapters/tldr', rank: 32 } },
+      expose: { to: 'public', host: 'gemma.example.com', keysEnv: 'KEYS' },
+      canary: { percent: 10, from: 'gemma-old' },
+      weights: { from: 'bucket', uri: 'gs://weights/gemma-7b-it', loader: 'streamer' },
+      replicas: { min: 0, max: 4 },
+      guard: { dollarsPerHour: 10, dollars: 100, ttlHours: 12 },
+    }
+    const all = { full, gkeTpu, vertexGpu, vertexTpu, cloudRun, workers }
+    const named = Object.fromEntries(Object.entries(all).map(([name, spec]) => [name.toLowerCase(), spec]))
+    expect(() => checkDeployments(named, [])).not.toThrow()
+  })
+
+  it.each<[string, unknown, string, RegExp]>([
+    ['no target', { model: 'gemma-7b-it' }, '', /lacks target, which is one of gke-gpu/],
+    ['a target with a typo', { ...gkeGpu, target: 'gke-gqu' }, '.target', /did you mean gke-gpu\?$/],
+    ['a field with a typo', { ...gkeGpu, acelerator: 'l4' }, '.acelerator', /did you mean accelerator\?$/],
+    [
+      'an accelerator with a typo',
+      { ...gkeGpu, accelerator: 'a100-80bg' },
+      '.accelerator',
+      /did you mean a100-80gb\?$/,
+    ],
+    [
+      'an accelerator of another target',
+      { ...gkeTpu, accelerator: 'l4' },
+      '.accelerator',
+      /must be one of tpu-v5e, tpu-v6e/,
+    ],
+    [
+      'a model with a typo',
+      { ...gkeGpu, model: 'google/gema-7b-it' },
+      '.model',
+      /did you mean gemma-7b-it\?$/,
+    ],
+    [
+      'an accelerator unknown in the region',
+      { ...gkeGpu, accelerator: 'a100-80gb', region: 'us-west4' },
+      '.region',
+      /did you mean us-east4\?$/,
+    ],
+    ['no project', { ...gkeGpu, project: undefined }, '', /lacks project/],
+    ['a project that is none', { ...gkeGpu, project: 'My Project' }, '.project', /Google Cloud project id/],
+    ['devices no machine has', { ...gkeGpu, devices: 3 }, '.devices', /must be one of 1, 2, 4, 8, but is 3/],
+    [
+      'a bucket that is none',
+      { ...gkeGpu, weights: { from: 'bucket', uri: 'weights' } },
+      '.weights.uri',
+      /gs:\/\/bucket/,
+    ],
+    [
+      'a token instead of its variable',
+      { ...gkeGpu, weights: { from: 'huggingface', tokenEnv: 'hf_abc-123' } },
+      '.weights.tokenEnv',
+      /^[^_]*name of an environment variable/,
+    ],
+    [
+      'a public address without keys',
+      { ...gkeGpu, expose: { to: 'public', host: 'a.example.com' } },
+      '.expose',
+      /lacks keysEnv/,
+    ],
+    [
+      'replicas the wrong way round',
+      { ...gkeGpu, replicas: { min: 3, max: 2 } },
+      '.replicas.min',
+      /is 3, but max is 2/,
+    ],
+    [
+      'an image of another region',
+      { ...vertexGpu, image: 'europe-west4-docker.pkg.dev/p/r/i:1' },
+      '.image',
+      /us-central1-docker\.pkg\.dev/,
+    ],
+    [
+      'capacity that Vertex AI has not',
+      { ...vertexGpu, capacity: ['flex-start'] },
+      '.capacity[0]',
+      /on-demand, spot/,
+    ],
+  ])('points at %s', (_, spec, field, message) => {
+    const error = problem(spec)
+    expect(error.message.startsWith(`deployments.gemma${field} `)).toBe(true)
+    expect(error.message).toMatch(message)
+  })
+
+  it('must have names that resources can have', () => {
+    expect(() => checkDeployments({ 'My Gemma': workers }, ['deployments'])).toThrow(/lower-case letters/)
+  })
+
+  it('is told in one sentence, whatever stands there', () => {
+    const words = fc.constantFrom(
+      'target',
+      'gke-gpu',
+      'model',
+      'gemma-7b-it',
+      'region',
+      'constructor',
+      '__proto__',
+    )
+    const value = fc.letrec((tie) => ({
+      any: fc.oneof(
+        { maxDepth: 3 },
+        words,
+        fc.integer(),
+        fc.constant(null),
+        fc.dictionary(words, tie('any')),
+        fc.array(tie('any')),
+      ),
+    })).any
+    fc.assert(
+      fc.property(value, (spec) => {
+        try {
+          checkDeployments(spec, [])
+        } catch (error) {
+          expect(error).toBeInstanceOf(ConfigProblem)
+          expect((error as ConfigProblem).message).toMatch(/^[^\n]+[.?]$/)
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+})
+
+describe('facet.config.ts with deployments', () => {
+  const write = (source: string): string => {
+    const file = join(home, 'facet.config.ts')
+    writeFileSync(file, source)
+    return file
+  }
+  const spec = JSON.stringify(gkeGpu)
+
+  it('says the line of a mistake', async () => {
+    const file = write(
+      `export default {\n  deployments: {\n    big: { target: 'gke-gpu',\n      modell: 'x' } } }`,
+    )
+    await expect(loadConfig(file)).rejects.toThrow(
+      `${file}:4:7: deployments.big.modell is not known; did you mean model?`,
+    )
+  })
+
+  it('may name an endpoint that is still to be deployed, which a router has not', async () => {
+    const file = write(`export default { deployments: { big: ${spec} }, router: { order: ['big'] } }`)
+    const loaded = await loadConfig(file)
+    await expect(loaded.router()).rejects.toThrow('endpoints.big is not deployed yet')
+    const checked = await facet(['config', 'check', file])
+    expect(checked).toMatchObject({
+      code: 0,
+      stdout: 'big              deployed  not deployed yet, target gke-gpu\n',
+    })
+    const alone = await loadConfig(write(`export default { deployments: { big: ${spec} } } // alone`))
+    await expect(alone.router()).rejects.toThrow('Nothing is deployed yet')
+  })
+
+  it('is what facet plan goes by, by name and by target', async () => {
+    const file = write(
+      `export default { deployments: { big: ${spec}, edge: { target: 'workers', mode: 'gateway' } } }`,
+    )
+    const named = await facet(['plan', 'big', '--config', file, '--json'])
+    expect(JSON.parse(named.stdout)).toMatchObject({ name: 'big', devices: 2, memory: { kvTokens: 49_863 } })
+    const changed = await facet([
+      'plan',
+      'gke-gpu',
+      '--config',
+      home,
+      '--accelerator',
+      'h100-80gb',
+      '--markdown',
+    ])
+    expect(changed.stdout).toContain('| machine | a3-highgpu-1g: 1 × NVIDIA H100 80 GB |')
+    const wrong = await facet(['plan', 'bigg', '--config', file])
+    expect(wrong).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: 'facet: bigg is neither a deployment nor a target; did you mean big?\n',
+    })
+    const up = await facet(['up', 'big', '--config', file])
+    expect(up.code).toBe(1)
+    expect(up.stderr).toMatch(
+      /^facet: This version of Facet plans gke-gpu but does not reach it yet; [^\n]+\n$/,
+    )
+  })
+})
