@@ -48,6 +48,8 @@ function placeOf(endpoint: EndpointConfig): string | undefined {
       return endpoint.baseURL
     case 'vertex':
       return endpoint.endpoint.name
+    case 'gemini':
+      return `${endpoint.project}, ${endpoint.location}`
     case 'local':
       return endpoint.directory
     case 'deployed':

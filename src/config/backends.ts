@@ -12,7 +12,14 @@ import type { Policy } from '../route/policy.ts'
 import { type Router, router } from '../route/router.ts'
 import type { Backend, Endpoint, ModelSpec, TokenSource } from '../types.ts'
 import { createVertex } from '../vertex/vertex.ts'
-import type { EndpointConfig, FacetConfig, HttpEndpoint, LocalEndpoint, RouterConfig } from './config.ts'
+import type {
+  EndpointConfig,
+  FacetConfig,
+  GeminiEndpoint,
+  HttpEndpoint,
+  LocalEndpoint,
+  RouterConfig,
+} from './config.ts'
 
 /** What a configuration needs from where it is used. */
 export interface BackendContext {
@@ -22,6 +29,10 @@ export interface BackendContext {
   readonly deployed?: Readonly<Record<string, Endpoint>>
   /** Loads a model directory; only where an engine runs. */
   readonly local?: (endpoint: LocalEndpoint) => Promise<Backend>
+  /** Makes the Backend of a Gemini; only on Node.js, where Google's library runs. */
+  readonly gemini?: (endpoint: GeminiEndpoint, own: { name: string; auth: TokenSource }) => Promise<Backend>
+  /** Reads the file that federation's credentials name; only where there are files. */
+  readonly readFile?: (path: string) => Promise<string>
   /** Who calls Vertex AI, where an endpoint names no credentials. Default: the metadata server. */
   readonly google?: () => Promise<TokenSource>
   readonly fetch?: typeof globalThis.fetch
@@ -41,7 +52,8 @@ export async function createBackends(config: FacetConfig, context: BackendContex
     ...Object.fromEntries(added.map((name) => [name, { type: 'deployed' } as const])),
   }
   const order = config.router?.order ?? Object.keys(all)
-  return Promise.all(order.map((name) => create(name, all[name] ?? { type: 'deployed' }, context)))
+  const made = { ...context, signIn: signInOnce(context) }
+  return Promise.all(order.map((name) => create(name, all[name] ?? { type: 'deployed' }, made)))
 }
 
 /** @throws FacetError as `createBackends` does */
@@ -84,11 +96,30 @@ function policyOf(policy: RouterConfig['policy'], weights: RouterConfig['weights
 /** Where a token of Google's is wanted instead of a key. */
 const VERTEX_HOST = /(^|[.-])(aiplatform\.googleapis\.com|prediction\.vertexai\.goog)$/
 
-async function google(context: BackendContext): Promise<TokenSource> {
-  return context.google?.() ?? metadataTokens()
+/** Gives the account that an endpoint is asked as. */
+type SignIn = (name: string, endpoint: { readonly credentialsEnv?: string }) => Promise<TokenSource>
+
+/** One source, and so one sign-in, for all endpoints of the same account. */
+function signInOnce(context: BackendContext): SignIn {
+  const sources = new Map<string | undefined, Promise<TokenSource>>()
+  const start = async (name: string, variableName: string | undefined): Promise<TokenSource> => {
+    if (variableName === undefined) return context.google?.() ?? metadataTokens()
+    const { readFile } = context
+    const credentials = variable(name, 'credentialsEnv', variableName, context)
+    return googleTokens(credentials, readFile && { readFile })
+  }
+  return (name, { credentialsEnv }) => {
+    const source = sources.get(credentialsEnv) ?? start(name, credentialsEnv)
+    sources.set(credentialsEnv, source)
+    return source
+  }
 }
 
-async function create(name: string, endpoint: EndpointConfig, context: BackendContext): Promise<Backend> {
+interface Made extends BackendContext {
+  readonly signIn: SignIn
+}
+
+async function create(name: string, endpoint: EndpointConfig, context: Made): Promise<Backend> {
   const field = `endpoints.${name}`
   try {
     return declare(await connect(name, endpoint, context), name, endpoint)
@@ -99,7 +130,7 @@ async function create(name: string, endpoint: EndpointConfig, context: BackendCo
   }
 }
 
-async function connect(name: string, endpoint: EndpointConfig, context: BackendContext): Promise<Backend> {
+async function connect(name: string, endpoint: EndpointConfig, context: Made): Promise<Backend> {
   const { fetch } = context
   const shared = { name, ...(endpoint.timeouts && { timeouts: endpoint.timeouts }), ...(fetch && { fetch }) }
   switch (endpoint.type) {
@@ -108,18 +139,17 @@ async function connect(name: string, endpoint: EndpointConfig, context: BackendC
     case 'deployed': {
       const { apiKey, ...found } = context.deployed?.[name] ?? missing(name)
       const key = apiKey === undefined ? {} : { apiKey }
-      const auth = VERTEX_HOST.test(new URL(found.baseURL).hostname) ? { auth: await google(context) } : key
+      const auth = VERTEX_HOST.test(new URL(found.baseURL).hostname)
+        ? { auth: await context.signIn(name, {}) }
+        : key
       return http(name, { ...found, ...endpoint, type: 'http' }, context, { ...shared, ...auth })
     }
     case 'vertex': {
-      const { endpoint: resource, protocol, stream, model, quotaProject, baseURL, credentialsEnv } = endpoint
-      const auth = credentialsEnv
-        ? googleTokens(variable(name, 'credentialsEnv', credentialsEnv, context))
-        : await google(context)
+      const { endpoint: resource, protocol, stream, model, quotaProject, baseURL } = endpoint
       return createVertex({
         ...shared,
         endpoint: resource,
-        auth,
+        auth: await context.signIn(name, endpoint),
         ...(protocol && { protocol }),
         ...(stream !== undefined && { stream }),
         ...(model !== undefined && { model }),
@@ -127,6 +157,12 @@ async function connect(name: string, endpoint: EndpointConfig, context: BackendC
         ...(baseURL !== undefined && { baseURL }),
       })
     }
+    case 'gemini':
+      if (context.gemini)
+        return context.gemini(endpoint, { name, auth: await context.signIn(name, endpoint) })
+      throw new FacetError('unsupported', "Google's library runs on Node.js only; use vertex here.", {
+        field: 'type',
+      })
     case 'local':
       if (context.local) return context.local(endpoint)
       throw new FacetError('unsupported', 'No engine runs here, so local endpoints cannot be used.', {

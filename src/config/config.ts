@@ -44,6 +44,18 @@ export interface VertexEndpointConfig extends Declared {
   readonly baseURL?: string
 }
 
+/** Gemini, or a tuned endpoint with Gemini's schema; on Node.js only, with @google-cloud/vertexai installed. */
+export interface GeminiEndpoint extends Declared {
+  readonly type: 'gemini'
+  readonly project: string
+  readonly location: string
+  /** For example `gemini-2.5-pro`, or `projects/…/locations/…/endpoints/ID`. */
+  readonly model: string
+  /** As with vertex. */
+  readonly credentialsEnv?: string
+  readonly apiEndpoint?: string
+}
+
 /** A model directory, computed in this process. */
 export interface LocalEndpoint extends Declared {
   readonly type: 'local'
@@ -60,7 +72,12 @@ export interface DeployedEndpoint extends Declared {
   readonly apiKeyEnv?: string
 }
 
-export type EndpointConfig = HttpEndpoint | VertexEndpointConfig | LocalEndpoint | DeployedEndpoint
+export type EndpointConfig =
+  | HttpEndpoint
+  | VertexEndpointConfig
+  | GeminiEndpoint
+  | LocalEndpoint
+  | DeployedEndpoint
 
 export interface RouterConfig {
   /** Names of endpoints, the preferred one first. Default: as they stand, deployed ones last. */

@@ -67,6 +67,12 @@ function contextOf(file: string, engines: Engine[]): BackendContext {
   return {
     env: process.env,
     google: () => applicationDefault(),
+    readFile: (path) => readFile(path, 'utf8'),
+    async gemini({ project, location, model, timeouts, apiEndpoint }, own) {
+      const { createGemini } = await import('../vertex/gemini.ts')
+      const optional = { ...(timeouts && { timeouts }), ...(apiEndpoint !== undefined && { apiEndpoint }) }
+      return createGemini({ project, location, model, ...own, ...optional })
+    },
     async local({ directory, engine: graph, threads, slots }) {
       const engine = await loadEngine(resolve(dirname(file), directory), {
         ...(graph && { graph }),

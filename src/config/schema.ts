@@ -61,6 +61,10 @@ const KINDS: Readonly<Record<string, Check>> = {
       baseURL: url,
     },
   ),
+  gemini: object(
+    { type, project: text, location: text, model: text },
+    { ...declared, credentialsEnv: variable, apiEndpoint: text },
+  ),
   local: object(
     { type, directory: text },
     { ...declared, engine: oneOf('wasm', 'webgpu', 'ort', 'reference'), threads: count, slots: count },

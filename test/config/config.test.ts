@@ -3,12 +3,13 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { collect } from '../../src/client/collect.ts'
 import { loadConfig, readEndpoints, removeEndpoint, writeEndpoint } from '../../src/config/node.ts'
 import { FacetError } from '../../src/errors.ts'
 import { facet } from '../cli/facet.ts'
-import { done, eventStream, fakeFetch, finish, text, usage } from '../client/fake-server.ts'
+import { data, done, eventStream, fakeFetch, finish, text, usage } from '../client/fake-server.ts'
+import { fakeGoogle, granted, serviceAccount } from '../google/fake-google.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'facet-config-'))
 let folder: string
@@ -53,7 +54,7 @@ describe('a mistake in facet.config.ts', () => {
       `export default { endpoints: {\n a: { baseURL: 'http://x' } } }`,
       ':2:2',
       'endpoints.a',
-      'http, vertex, local, deployed',
+      'http, vertex, gemini, local, deployed',
     ],
     [
       'a type that is unknown',
@@ -195,6 +196,52 @@ describe('a configuration', () => {
       ['gke', 2],
       ['edge', 1],
     ])
+  })
+
+  it('reaches Gemini through the library, and signs in once for all endpoints of an account', async () => {
+    const google = await fakeGoogle(({ path }) => {
+      if (path === '/token') return granted('ya29.shared')
+      const answer = path.endsWith(':streamGenerateContent?alt=sse')
+        ? data({
+            candidates: [
+              { content: { role: 'model', parts: [{ text: 'from Gemini' }] }, finishReason: 'STOP' },
+            ],
+          })
+        : [text('from Vertex'), finish(), done].join('')
+      return { text: answer, headers: { 'content-type': 'text/event-stream' } }
+    })
+    const { fetch } = globalThis
+    // The library writes https:// before every host, and announces its retirement.
+    vi.stubGlobal('fetch', (url: string | URL, init?: RequestInit) =>
+      fetch(String(url).replace('https://127.', 'http://127.'), init),
+    )
+    vi.spyOn(console, 'warn').mockImplementation(() => {})
+    try {
+      write(`const credentialsEnv = 'CREDENTIALS'
+        const name = 'projects/p/locations/europe-west4/endpoints/1'
+        export default { endpoints: {
+        judge: { type: 'gemini', project: 'p', location: 'europe-west4', model: 'gemini-2.5-pro', credentialsEnv,
+          apiEndpoint: '${new URL(google.url).host}' },
+        gemma: { type: 'vertex', endpoint: { name }, credentialsEnv, model: 'gemma-7b-it', baseURL: '${google.url}' },
+      } }`)
+      const loaded = await loadConfig(folder)
+      const env = { CREDENTIALS: JSON.stringify(serviceAccount(google.url)) }
+      const router = await loaded.router({ env })
+      const ask = async (model: string): Promise<string> =>
+        (await collect(router.chat({ model, messages: [{ role: 'user', content: 'Hi' }] }))).text
+      const answers = await Promise.all([ask('gemini-2.5-pro'), ask('gemma-7b-it')])
+      expect(answers).toEqual(['from Gemini', 'from Vertex'])
+      expect(google.asked.filter(({ path }) => path === '/token')).toHaveLength(1)
+      const { createRouter } = await import('../../src/config/config.ts')
+      await expect(createRouter(loaded.config, { env })).rejects.toMatchObject({
+        code: 'unsupported',
+        field: 'endpoints.judge.type',
+      })
+    } finally {
+      vi.unstubAllGlobals()
+      vi.restoreAllMocks()
+      await google[Symbol.asyncDispose]()
+    }
   })
 
   it('takes what deployments write, and its declarations with it', async () => {
