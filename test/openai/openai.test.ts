@@ -66,7 +66,8 @@ describe('the facade', () => {
     const stream = await client.chat.completions.create({ ...ask, stream: true })
     for await (const chunk of stream) if (chunk.choices[0]?.delta.content) break
     await backend.idle()
-    expect(backend.steps).toBeLessThan(20)
+    // What is ready at once travels as one chunk; the rest is never computed.
+    expect(backend.steps).toBeLessThan(100)
     expect((await thrownBy(async () => stream[Symbol.asyncIterator]())).code).toBe('invalid_request')
 
     const short = new OpenAI({ backend: new FakeBackend() })
