@@ -54,7 +54,7 @@ const KINDS: Readonly<Record<string, Check>> = {
     },
     {
       ...declared,
-      protocol: oneOf('chat', 'invoke', 'raw', 'generate'),
+      protocol: oneOf('chat', 'invoke', 'raw', 'generate', 'predict'),
       stream: flag,
       credentialsEnv: variable,
       quotaProject: text,

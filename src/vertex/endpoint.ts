@@ -14,8 +14,9 @@ export interface VertexEndpoint {
  * How the deployed container is reached. chat: Vertex's own chat completions. invoke: the container's own
  * paths, where the model was uploaded with invokeRoutePrefix (dedicated endpoints). raw: the container's one
  * predict route, where that speaks OpenAI's API. generate: the same, where it is vLLM's plain `/generate`.
+ * predict: instances and predictions, which Google's own containers for vLLM speak.
  */
-export type VertexProtocol = 'chat' | 'invoke' | 'raw' | 'generate'
+export type VertexProtocol = 'chat' | 'invoke' | 'raw' | 'generate' | 'predict'
 
 export interface VertexAddress {
   /** @param path what OpenAI's API has below the base, for example `/chat/completions` */
@@ -62,6 +63,7 @@ export function addressOf(
     limitBytes: dedicated ? DEDICATED_LIMIT_BYTES : SHARED_LIMIT_BYTES,
     urlOf(path) {
       if (protocol === 'invoke') return at(`/v1/${name}/invoke/v1${path}`)
+      if (protocol === 'predict') return at(`/v1/${name}:predict`)
       if (protocol !== 'chat') return at(`/v1/${name}:${stream ? 'streamRawPredict' : 'rawPredict'}`)
       if (path === '/chat/completions') return at(`/v1beta1/${name}${path}`)
       throw new FacetError(

@@ -22,7 +22,7 @@ const SAMPLING = [
   'stop',
   'logit_bias',
 ]
-/** What a plain `/generate` has no words for; `model` names the only one there is. */
+/** What a plain `/generate` has no words for, nor `:predict` in front of it; `model` names the only one there is. */
 const REFUSED: Readonly<Record<string, string>> = {
   logprobs: 'logprobs',
   tools: 'tools',
@@ -33,14 +33,30 @@ const REFUSED: Readonly<Record<string, string>> = {
 export function generateFetch(fetch: Fetch, stream: boolean): Fetch {
   return async (input, init) => {
     const body: Json = JSON.parse(String(init?.body))
-    const prompt = promptOf(body)
-    const sampling = Object.fromEntries(
-      SAMPLING.filter((name) => body[name] !== undefined).map((name) => [name, body[name]]),
-    )
-    const sent = { prompt, max_tokens: DEFAULT_MAX_TOKENS, ...sampling, stream }
-    const response = await fetch(input, { ...init, body: JSON.stringify(sent) })
-    return translated(response, new Lines(prompt))
+    const asked = toGenerate(body)
+    const response = await fetch(input, { ...init, body: JSON.stringify({ ...asked, stream }) })
+    return translated(response, new Lines(asked.prompt))
   }
+}
+
+/**
+ * A fetch that sends OpenAI's requests to `:predict`, as Google's own containers answer it: instances in,
+ * predictions out, whole.
+ */
+export function predictFetch(fetch: Fetch): Fetch {
+  return async (input, init) => {
+    const asked = toGenerate(JSON.parse(String(init?.body)))
+    // Otherwise prompt and answer would come under headings; older containers write them all the same.
+    const instances = [{ ...asked, raw_response: true }]
+    const response = await fetch(input, { ...init, body: JSON.stringify({ instances }) })
+    return translated(response, new Predictions(asked.prompt))
+  }
+}
+
+/** What vLLM's `/generate` takes. @throws FacetError unsupported, with the field it has no word for */
+function toGenerate(body: Json): { prompt: string; max_tokens: unknown } {
+  const given = SAMPLING.filter((name) => body[name] !== undefined).map((name) => [name, body[name]])
+  return { prompt: promptOf(body), max_tokens: DEFAULT_MAX_TOKENS, ...Object.fromEntries(given) }
 }
 
 /** A fetch for OpenAI's API without streams: the whole answer becomes one chunk. */
@@ -110,8 +126,8 @@ class Lines implements Translator {
   }
 }
 
-/** A `chat.completion` or `text_completion`. */
-class Whole implements Translator {
+/** One document, read when it is whole. */
+abstract class Document implements Translator {
   #text = ''
 
   push(text: string): Json[] {
@@ -121,7 +137,32 @@ class Whole implements Translator {
 
   end(): Json[] {
     const json = parse(this.#text)
-    if (json.error !== undefined) return [json]
+    return json.error === undefined ? this.read(json) : [json]
+  }
+
+  protected abstract read(json: Json): Json[]
+}
+
+/** `{"predictions": [text]}`, the text with the prompt before it or without. */
+class Predictions extends Document {
+  readonly #beginnings: readonly string[]
+
+  constructor(prompt: string) {
+    super()
+    this.#beginnings = [prompt, `Prompt:\n${prompt.trim()}\nOutput:\n`]
+  }
+
+  protected override read({ predictions }: Json): Json[] {
+    const whole: unknown = Array.isArray(predictions) ? predictions[0] : undefined
+    if (typeof whole !== 'string') throw bad('no predictions that are text')
+    const beginning = this.#beginnings.find((one) => whole.startsWith(one)) ?? ''
+    return [{ choices: [{ index: 0, text: whole.slice(beginning.length), finish_reason: 'stop' }] }]
+  }
+}
+
+/** A `chat.completion` or `text_completion`. */
+class Whole extends Document {
+  protected override read(json: Json): Json[] {
     if (!Array.isArray(json.choices)) throw bad('no choices')
     const choices = json.choices.filter(isObject).map((choice) => ({
       ...choice,
@@ -139,13 +180,19 @@ function indexed({ tool_calls: calls }: Json): unknown {
 function promptOf(body: Json): string {
   for (const [name, field] of Object.entries(REFUSED)) {
     if (body[name] === undefined) continue
-    throw new FacetError('unsupported', `${field} cannot be used with a plain /generate; leave it out.`, {
-      field,
-    })
+    throw new FacetError(
+      'unsupported',
+      `${field} cannot be used with protocol generate or predict; leave it out.`,
+      {
+        field,
+      },
+    )
   }
   if (typeof body.prompt === 'string') return body.prompt
   if (Array.isArray(body.messages)) return promptText(body.messages as Message[])
-  throw new FacetError('unsupported', 'A plain /generate takes text, not token ids.', { field: 'prompt' })
+  throw new FacetError('unsupported', 'Protocols generate and predict take text, not token ids.', {
+    field: 'prompt',
+  })
 }
 
 function parse(text: string): Json {

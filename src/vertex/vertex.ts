@@ -5,9 +5,11 @@ import { settingsFrom } from '../client/options.ts'
 import { FacetError } from '../errors.ts'
 import type { Backend, Timeouts, TokenSource } from '../types.ts'
 import { addressOf, type VertexEndpoint, type VertexProtocol } from './endpoint.ts'
-import { generateFetch, wholeFetch } from './translate.ts'
+import { generateFetch, predictFetch, wholeFetch } from './translate.ts'
 
 export type { VertexEndpoint, VertexProtocol } from './endpoint.ts'
+
+type Fetch = typeof globalThis.fetch
 
 export interface VertexOptions {
   readonly endpoint: VertexEndpoint
@@ -57,13 +59,19 @@ export function createVertex(options: VertexOptions): Backend {
     ...settings,
     model: model ?? '',
     urlOf: address.urlOf,
-    fetch: protocol === 'generate' ? generateFetch(bounded, stream) : stream ? bounded : wholeFetch(bounded),
+    fetch: translating(bounded, protocol, stream),
   })
   return { name, model: spec, chat }
 }
 
+function translating(fetch: Fetch, protocol: VertexProtocol, stream: boolean): Fetch {
+  if (protocol === 'generate') return generateFetch(fetch, stream)
+  if (protocol === 'predict') return predictFetch(fetch)
+  return stream ? fetch : wholeFetch(fetch)
+}
+
 /** Vertex cuts larger requests off without a word that helps. */
-function withLimit(fetch: typeof globalThis.fetch, limitBytes: number): typeof globalThis.fetch {
+function withLimit(fetch: Fetch, limitBytes: number): Fetch {
   return async (input, init) => {
     const sizeBytes = new TextEncoder().encode(String(init?.body ?? '')).byteLength
     if (sizeBytes > limitBytes) {

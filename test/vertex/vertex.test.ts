@@ -173,6 +173,33 @@ describe('a container that speaks OpenAI without streams', () => {
   })
 })
 
+describe("Google's own vLLM container", () => {
+  it.each([
+    ['alone', 'Use ls.'],
+    ['after the prompt', `${PROMPT}Use ls.`],
+    ['under headings', `Prompt:\n${PROMPT.trim()}\nOutput:\nUse ls.`],
+  ])('gives its answer as a prediction, %s', async (_, prediction) => {
+    const answer = JSON.stringify({ predictions: [prediction], deployedModelId: '1' }, null, 2)
+    const { vertex, calls } = vertexOf(() => new Response(answer), { protocol: 'predict' })
+    const { text, usage } = await collect(vertex.chat({ ...QUESTION, temperature: 0, maxTokens: 9 }))
+    expect(text).toBe('Use ls.')
+    expect(usage.estimated).toBe(true)
+    expect(calls[0]!.url).toMatch(/:predict$/)
+    expect(calls[0]!.body).toEqual({
+      instances: [{ prompt: PROMPT, max_tokens: 9, temperature: 0, raw_response: true }],
+    })
+  })
+
+  it.each(['<html>', '{"predictions": []}', '{"predictions": [{"text": "x"}]}', '{"text": ["x"]}'])(
+    'is not understood where it sends %s',
+    async (answer) => {
+      const { vertex } = vertexOf(() => new Response(answer), { protocol: 'predict' })
+      const { error } = await thrownBy(vertex.chat(QUESTION))
+      expect(error).toMatchObject({ code: 'bad_response', field: 'protocol' })
+    },
+  )
+})
+
 describe('a plain vLLM container', () => {
   const line = (answer: string): string => `${JSON.stringify({ text: [PROMPT + answer] })}\n`
   const generate = (pieces: readonly string[], ...rest: [('end' | 'break')?]): ReturnType<typeof vertexOf> =>
@@ -227,22 +254,25 @@ describe('a plain vLLM container', () => {
     expect(empty.error.code).toBe('bad_response')
   })
 
-  it('throws only FacetErrors, whatever it sends', async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(fc.oneof(fc.string(), fc.json(), fc.constant(line('x'))), { maxLength: 5 }),
-        async (pieces) => {
+  it.each(['generate', 'predict'] as const)(
+    'throws only FacetErrors, whatever %s brings',
+    async (protocol) => {
+      const prediction = fc.json().map((json) => `{"predictions": [${json}]}`)
+      const piece = fc.oneof(fc.string(), fc.json(), prediction, fc.constant(line('x')))
+      await fc.assert(
+        fc.asyncProperty(fc.array(piece, { maxLength: 5 }), async (pieces) => {
+          const sent = pieces.map((piece) => `${piece}\n`)
           try {
-            await collect(generate(pieces.map((piece) => `${piece}\n`)).vertex.chat(QUESTION))
+            await collect(vertexOf(() => new Response(body(sent)), { protocol }).vertex.chat(QUESTION))
           } catch (error) {
             expect(error).toBeInstanceOf(FacetError)
             expect((error as FacetError).code).not.toBe('internal')
           }
-        },
-      ),
-      { numRuns: 100 },
-    )
-  })
+        }),
+        { numRuns: 100 },
+      )
+    },
+  )
 
   it.each<[string, ChatRequest, string]>([
     ['tools', { ...QUESTION, tools: [{ name: 'ls' }] }, 'tools'],
