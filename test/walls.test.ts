@@ -21,6 +21,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   index: ['types', 'errors', 'client'],
   engine: ['types', 'errors', 'gemma'],
   convert: ['types', 'errors', 'gemma'],
+  pull: ['types', 'errors', 'gemma', 'client', 'convert'],
   guard: ['types', 'errors', 'gemma'],
   edge: ['types', 'errors', 'gemma', 'client', 'guard', 'engine'],
   openai: ['types', 'errors', 'client', 'edge'],
@@ -49,6 +50,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'guard',
     'engine',
     'convert',
+    'pull',
+    'google',
     'edge',
     'config',
     'gateway',
@@ -67,15 +70,16 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   vertex: ['@google-cloud/vertexai'],
   engine: ['onnxruntime-web', 'webgpu'],
   edge: ['cloudflare:workers', 'hono', '@hono/node-server', '@opentelemetry/api', 'valibot'],
-  convert: ['valibot'],
+  convert: ['h5wasm', 'valibot'],
+  pull: ['@huggingface/hub'],
   gateway: ['hono'],
   ai: ['@ai-sdk/provider'],
   cli: ['commander'],
 }
 
-/** Files outside convert/, cli/ and deploy/ that may use Node. */
+/** Files outside convert/, pull/, cli/ and deploy/ that may use Node. */
 const NODE_FILES =
-  /^(convert|cli|deploy)\/|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
+  /^(convert|pull|cli|deploy)\/|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
 
 const listed = (folder: string): string[] =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })

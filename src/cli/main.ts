@@ -14,6 +14,11 @@ const COMMANDS: readonly Entry[] = [
   { name: 'serve', summary: 'serve a model over an OpenAI-compatible API', load: () => import('./serve.ts') },
   { name: 'chat', summary: 'chat with a server in the terminal', load: () => import('./chat.ts') },
   {
+    name: 'pull',
+    summary: 'bring a model here from Hugging Face or elsewhere',
+    load: () => import('./pull.ts'),
+  },
+  {
     name: 'convert',
     summary: 'make a model directory from a checkpoint',
     load: () => import('./convert.ts'),

@@ -190,7 +190,7 @@ export class HashedFile {
 }
 
 /** What the operating system's refusal means to whoever asked for `out`. */
-function toIoError(error: unknown, out: string): unknown {
+export function toIoError(error: unknown, out: string): unknown {
   const code =
     error instanceof Error && 'code' in error && !(error instanceof FacetError) ? error.code : undefined
   if (typeof code !== 'string') return error

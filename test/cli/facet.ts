@@ -16,15 +16,20 @@ export interface Ran {
 export interface RunOptions {
   /** Options for Node itself. */
   readonly node?: readonly string[]
+  /** Added to this process's own. */
+  readonly env?: Readonly<Record<string, string>>
   /** Is given the running process. */
   readonly meanwhile?: (child: ChildProcess) => void
 }
 
 export async function facet(
   args: readonly string[],
-  { node = [], meanwhile }: RunOptions = {},
+  { node = [], env = {}, meanwhile }: RunOptions = {},
 ): Promise<Ran> {
-  const child = spawn(process.execPath, [...node, MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [...node, MAIN, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  })
   meanwhile?.(child)
   return running(child)
 }

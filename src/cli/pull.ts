@@ -1,0 +1,79 @@
+/** `facet pull`. */
+import { createInterface } from 'node:readline/promises'
+import { Command, Option } from 'commander'
+import { FacetError } from '../errors.ts'
+import { formatBytes } from '../gemma/memory-plan.ts'
+import { applicationDefault } from '../google/node.ts'
+import { type PullOptions, pull } from '../pull/pull.ts'
+import type { Ask } from '../pull/terms.ts'
+import type { TokenSource } from '../types.ts'
+import { toCount } from './argument.ts'
+import { runLong } from './progress.ts'
+
+interface Flags extends Pick<PullOptions, 'quant' | 'stream' | 'file' | 'id' | 'force' | 'concurrency'> {
+  readonly acceptTerms?: boolean
+}
+
+export function command(): Command {
+  return new Command()
+    .description('Bring a model here: from Hugging Face, Kaggle, Cloud Storage, an address or a folder.')
+    .argument(
+      '<name>',
+      'google/gemma-2b-it[@revision], kaggle://OWNER/MODEL/FRAMEWORK/VARIATION[/VERSION], gs://BUCKET/PATH, https://… or ./FOLDER',
+    )
+    .argument('[dir]', 'directory to make (default: the cache; with --quant, the name and the format)')
+    .addOption(
+      new Option(
+        '--quant <format>',
+        'convert while it comes, to weights in 4 or 8 bits or as they are',
+      ).choices(['int4', 'int8', 'none']),
+    )
+    .option('--stream', 'with --quant: keep nothing of the checkpoint on disk')
+    .option('--file <path>', 'the file with the weights, where there are several')
+    .option('--id <name>', 'with --quant: what clients call the model (default: the name of the directory)')
+    .option('--accept-terms', 'accept the terms the model is under, which are shown and remembered')
+    .option('--concurrency <number>', 'files at once (default: 4)', toCount)
+    .option('--force', 'replace an existing model directory')
+    .action(run)
+}
+
+async function run(
+  name: string,
+  out: string | undefined,
+  { acceptTerms = false, ...flags }: Flags,
+): Promise<void> {
+  const ask: Ask = async (terms, model) => {
+    process.stderr.write(`${model} is under the ${terms.name}: ${terms.url}\n`)
+    if (acceptTerms) return true
+    if (!process.stdin.isTTY || !process.stderr.isTTY) return undefined
+    const terminal = createInterface({ input: process.stdin, output: process.stderr })
+    try {
+      return /^y(?:es)?$/i.test((await terminal.question('Do you accept them? [y/N] ')).trim())
+    } finally {
+      terminal.close()
+    }
+  }
+  const onNote = (sentence: string): void => void process.stderr.write(`facet: ${sentence}\n`)
+  const pulled = await runLong('Pulling', (job) =>
+    pull(name, { ...flags, ...(out !== undefined && { out }), ask, onNote, googleTokens, ...job }),
+  )
+  for (const warning of pulled.warnings) process.stderr.write(`facet: warning: ${warning}\n`)
+  process.stderr.write(
+    `Pulled ${pulled.label} (${pulled.revision}): ${pulled.files} files, ${formatBytes(pulled.sizeBytes)}.\n`,
+  )
+  process.stdout.write(`${pulled.dir}\n`)
+}
+
+/** Whoever this process runs as; nobody, where it runs as nobody: public buckets need none. */
+async function googleTokens(): Promise<TokenSource | undefined> {
+  const source = await applicationDefault({
+    scopes: ['https://www.googleapis.com/auth/devstorage.read_only'],
+  })
+  try {
+    await source.token()
+    return source
+  } catch (error) {
+    if (error instanceof FacetError && error.code === 'unauthorized') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,58 @@
+/** Which of a model's files are wanted: one set of weights that Facet reads, and what describes them. */
+import { COPIED_FILES } from '../convert/checkpoint-files.ts'
+import { INDEX_FILE } from '../convert/safetensors.ts'
+import { FacetError } from '../errors.ts'
+import { isInside, MANIFEST_FILE } from '../gemma/manifest.ts'
+import type { RemoteFile } from './listing.ts'
+
+export interface Choice {
+  readonly files: readonly RemoteFile[]
+  /** The one file that holds the weights, where it is not the folder as a whole. */
+  readonly file?: string
+}
+
+const NOTICES = /^(?:LICEN[CS]E|NOTICE|USE_POLICY|README)[\w.-]*$/i
+const SHARD = /^model(?:-\d+-of-\d+)?\.safetensors$/
+const UNREADABLE = /\.(?:bin|ckpt|pth?|msgpack|h5|keras|tflite|task|npz)$/
+
+/**
+ * @param label the model, for messages
+ * @param wanted the file with the weights, where there are several
+ * @throws FacetError bad_response for a name that leads out of the folder, not_found, unsupported
+ */
+export function chooseFiles(label: string, files: readonly RemoteFile[], wanted?: string): Choice {
+  for (const { path } of files) {
+    if (isInside(path)) continue
+    const problem = `${label} lists a file ${JSON.stringify(path).slice(0, 80)}, which lies outside its folder; do not use it.`
+    throw new FacetError('bad_response', problem, { field: path })
+  }
+  const paths = new Map(files.map((file) => [file.path, file]))
+  if (paths.has(MANIFEST_FILE) && wanted === undefined) return { files }
+  const small = files.filter(({ path }) => COPIED_FILES.includes(path) || NOTICES.test(path))
+  if (wanted !== undefined) {
+    const file = paths.get(wanted)
+    if (file) return { files: [...small.filter((one) => one !== file), file], file: wanted }
+    throw new FacetError('not_found', `${label} has no file ${wanted}; it has ${namesOf(files)}.`, {
+      field: 'file',
+    })
+  }
+  const shards = files.filter(({ path }) => SHARD.test(path) || path === INDEX_FILE)
+  if (shards.some(({ path }) => path !== INDEX_FILE)) return { files: [...small, ...shards] }
+  const ggufs = files.filter(({ path }) => path.endsWith('.gguf'))
+  if (ggufs.length === 1) return { files: [...small, ...ggufs], file: ggufs[0]!.path }
+  if (ggufs.length > 1) {
+    const problem = `${label} has several sets of weights; choose one with --file: ${namesOf(ggufs)}.`
+    throw new FacetError('invalid_request', problem, { field: 'file' })
+  }
+  const other = files.find(({ path }) => UNREADABLE.test(path))
+  const held = other ? `only ${other.path}, which Facet does not read` : 'no weights'
+  const problem = `${label} holds ${held}; take the same model in safetensors or GGUF.`
+  throw new FacetError('unsupported', problem, { field: 'name' })
+}
+
+function namesOf(files: readonly RemoteFile[]): string {
+  const names = files.map(({ path }) => path)
+  return names.length > 12
+    ? `${names.slice(0, 12).join(', ')} and ${names.length - 12} more`
+    : names.join(', ')
+}

@@ -1,0 +1,70 @@
+/** Terms of use: shown before a model comes, and remembered once they are accepted. */
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { FacetError } from '../errors.ts'
+import type { Terms } from './listing.ts'
+
+export const GEMMA_TERMS: Terms = {
+  name: 'Gemma Terms of Use',
+  url: 'https://ai.google.dev/gemma/terms',
+}
+
+/** Asks whoever sits there; undefined: nobody can be asked. */
+export type Ask = (terms: Terms, model: string) => Promise<boolean | undefined>
+
+type Accepted = Readonly<Record<string, { readonly model: string; readonly acceptedAt: string }>>
+
+export function termsFile(env: Readonly<Record<string, string | undefined>>): string {
+  const home = env.XDG_CONFIG_HOME || join(env.HOME || homedir(), '.config')
+  return join(home, 'facet', 'accepted-terms.json')
+}
+
+/**
+ * Returns once the terms are accepted, now or earlier; writes down who accepted what when.
+ *
+ * @param path where acceptances are kept
+ * @throws FacetError forbidden when they are not accepted, io_failed
+ */
+export async function ensureAccepted(
+  terms: Terms,
+  model: string,
+  path: string,
+  ask: Ask,
+  nowMs: number,
+): Promise<void> {
+  const accepted = await readAccepted(path)
+  if (Object.hasOwn(accepted, terms.url)) return
+  const answer = await ask(terms, model)
+  if (!answer) {
+    const how =
+      answer === undefined
+        ? 'read them, and run this again with --accept-terms'
+        : 'without that it is not pulled'
+    const problem = `${model} may be used only under the ${terms.name} (${terms.url}); ${how}.`
+    throw new FacetError('forbidden', problem, { field: 'accept-terms' })
+  }
+  const all = { ...accepted, [terms.url]: { model, acceptedAt: new Date(nowMs).toISOString() } }
+  try {
+    await mkdir(dirname(path), { recursive: true })
+    const beside = `${path}.${process.pid}`
+    await writeFile(beside, `${JSON.stringify(all, null, 2)}\n`)
+    await rename(beside, path)
+  } catch (cause) {
+    throw new FacetError('io_failed', `${path} cannot be written; check its folder's permissions.`, { cause })
+  }
+}
+
+async function readAccepted(path: string): Promise<Accepted> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '{}'
+    throw new FacetError('io_failed', `${path} cannot be read (${error.code}).`, { cause: error })
+  })
+  try {
+    const json: unknown = JSON.parse(text)
+    if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Accepted
+  } catch {
+    // Said below, as for any other text that is no object.
+  }
+  throw new FacetError('invalid_request', `${path} is not what Facet wrote; remove it to be asked again.`)
+}
