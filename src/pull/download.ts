@@ -24,6 +24,8 @@ export class Download {
   readonly #items: ReadonlyMap<string, Item>
   /** `change` when a file has more bytes, is whole, or everything failed. */
   readonly #events = new EventEmitter().setMaxListeners(0)
+  /** By blob. */
+  readonly #transfers = new Map<string, Promise<void>>()
   readonly #onProgress: OnProgress | undefined
   #failure: unknown
 
@@ -72,17 +74,23 @@ export class Download {
 
   async #fetch(item: Item, web: Web, site: Site): Promise<void> {
     const { remote } = item
-    const blob = this.#cache.blob(remote)
-    if (!(await this.#cache.has(remote))) {
-      await transfer(remote, this.#cache.partial(remote), blob, web, site, {
-        onSize: (sizeBytes) => this.#grew(item, sizeBytes),
-        onRestart: () => {
-          this.restarted = true
-        },
-      })
-    }
+    // Files of the same bytes are one blob.
+    const begun = this.#transfers.get(remote.blob) ?? this.#transfer(item, web, site)
+    this.#transfers.set(remote.blob, begun)
+    await begun
     item.done = true
     this.#grew(item, remote.sizeBytes ?? item.sizeBytes)
+  }
+
+  async #transfer(item: Item, web: Web, site: Site): Promise<void> {
+    const { remote } = item
+    if (await this.#cache.has(remote)) return
+    await transfer(remote, this.#cache.partial(remote), this.#cache.blob(remote), web, site, {
+      onSize: (sizeBytes) => this.#grew(item, sizeBytes),
+      onRestart: () => {
+        this.restarted = true
+      },
+    })
   }
 
   #grew(item: Item, sizeBytes: number): void {
