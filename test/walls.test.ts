@@ -70,7 +70,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   vertex: ['@google-cloud/vertexai'],
   engine: ['onnxruntime-web', 'webgpu'],
   edge: ['cloudflare:workers', 'hono', '@hono/node-server', '@opentelemetry/api', 'valibot'],
-  convert: ['h5wasm', 'valibot'],
+  convert: ['valibot'],
   pull: ['@huggingface/hub'],
   gateway: ['hono'],
   ai: ['@ai-sdk/provider'],

@@ -75,3 +75,8 @@ export function parseJson(file: string, bytes: Uint8Array): unknown {
     })
   }
 }
+
+/** A file of JSON, as it is written into a directory. */
+export function toJsonFile(json: unknown): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`)
+}

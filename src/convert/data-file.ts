@@ -1,7 +1,7 @@
 /** Streams a checkpoint's weights into `model.onnx_data`, a few megabytes at a time. */
 import { FacetError } from '../errors.ts'
 import type { GemmaConfig } from '../gemma/config.ts'
-import { DTYPE_BYTES } from '../gemma/dtype.ts'
+import { DTYPE_BYTES, type Dtype, toFloat32 } from '../gemma/dtype.ts'
 import { type Checkpoint, countOf } from './checkpoint.ts'
 import { type TensorSource, withOne } from './checkpoint-weights.ts'
 import { BITS, BLOCK_SIZE, type Layout, type Piece, type WeightFormat } from './layout.ts'
@@ -44,9 +44,13 @@ export async function writeData(file: HashedFile, data: DataSource, options: Dat
     for (const { name, start, end } of source.parts.flatMap(toRanges)) {
       checkAborted(options.signal)
       if (source.role === 'norm') {
-        await file.append(toBytes(withOne(data.checkpoint, await data.checkpoint.read(name, start, end))))
+        const norm = toBytes(await data.checkpoint.read(name, start, end))
+        checkNumbers(name, start, norm, 'f32')
+        await file.append(toBytes(withOne(data.checkpoint, toFloat32(norm, 'f32'))))
       } else if (format.quant === 'none') {
-        await file.append(await data.checkpoint.readBytes(name, start, end))
+        const bytes = await data.checkpoint.readBytes(name, start, end)
+        checkNumbers(name, start, bytes, format.dtype)
+        await file.append(bytes)
       } else {
         const quantized = await readQuantized(data.checkpoint, name, start, end, BITS[format.quant])
         checkFinite(name, start, quantized.scales)
@@ -115,10 +119,26 @@ function storedBytes(data: DataSource, name: string): number {
 /** A block with a NaN or an infinity in it has a scale that is one. */
 function checkFinite(name: string, start: number, scales: Uint16Array): void {
   const block = scales.findIndex((scale) => (scale & 0x7f80) === 0x7f80)
-  if (block < 0) return
-  const first = start + block * BLOCK_SIZE
-  const problem = `${name}: a weight between elements ${first} and ${first + BLOCK_SIZE - 1} is not a finite number`
-  throw new FacetError('invalid_checkpoint', `${problem}; download the checkpoint again.`, { field: name })
+  if (block >= 0) throw notFinite(name, start + block * BLOCK_SIZE, BLOCK_SIZE)
+}
+
+/** Exponents of which every bit is set, by the upper half of the number. */
+const EXPONENT: Readonly<Record<Dtype, number>> = { bf16: 0x7f80, f16: 0x7c00, f32: 0x7f80 }
+
+function checkNumbers(name: string, start: number, bytes: Uint8Array, dtype: Dtype): void {
+  const size = DTYPE_BYTES[dtype]
+  const mask = EXPONENT[dtype]
+  for (let at = size - 2; at < bytes.length; at += size) {
+    const upper = bytes[at]! | (bytes[at + 1]! << 8)
+    if ((upper & mask) === mask) throw notFinite(name, start + Math.floor(at / size), 1)
+  }
+}
+
+function notFinite(name: string, first: number, count: number): FacetError {
+  const where =
+    count === 1 ? `the weight ${first}` : `a weight between elements ${first} and ${first + count - 1}`
+  const problem = `${name}: ${where} is not a finite number; download the checkpoint again.`
+  return new FacetError('invalid_checkpoint', problem, { field: name })
 }
 
 function toBytes({ buffer, byteOffset, byteLength }: Float32Array | Uint16Array): Uint8Array {

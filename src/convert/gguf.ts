@@ -3,7 +3,7 @@ import { FacetError } from '../errors.ts'
 import { CONFIG_FILE } from '../gemma/manifest.ts'
 import { tensorShapes } from '../gemma/weights.ts'
 import { type Checkpoint, type CheckpointTensor, checkRange, countOf } from './checkpoint.ts'
-import { configOf } from './checkpoint-files.ts'
+import { configOf, toJsonFile } from './checkpoint-files.ts'
 import { partsOf } from './checkpoint-weights.ts'
 import type { FileSource, SourceFile } from './file-source.ts'
 import { BLOCK_TYPES, toBlocks } from './gguf-blocks.ts'
@@ -25,7 +25,7 @@ export async function openGguf(source: FileSource, name: string): Promise<Conver
   try {
     const header = await readGgufHeader(name, file)
     refuseParts(name, header)
-    const copies = new Map([[CONFIG_FILE, toBytes(toConfigJson(name, header))]])
+    const copies = new Map([[CONFIG_FILE, toJsonFile(toConfigJson(name, header))]])
     const config = configOf(copies, name)
     const tokenizer = toTokenizerModel(name, header.metadata)
     if (tokenizer) copies.set('tokenizer.model', tokenizer)
@@ -141,7 +141,3 @@ class GgufCheckpoint implements Checkpoint {
 
 /** Types whose bytes are plain numbers. */
 const DTYPES = { F32: 'f32', F16: 'f16', BF16: 'bf16' } as const
-
-function toBytes(json: unknown): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`)
-}

@@ -1,13 +1,14 @@
 /** What conversion starts from: one of the kinds of checkpoint it can read, told by the files that are there. */
-import { stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, extname } from 'node:path'
 import { FacetError } from '../errors.ts'
 import type { GemmaConfig } from '../gemma/config.ts'
-import { MANIFEST_FILE } from '../gemma/manifest.ts'
+import { CONFIG_FILE, MANIFEST_FILE } from '../gemma/manifest.ts'
 import type { Checkpoint } from './checkpoint.ts'
-import { configOf, readCopies } from './checkpoint-files.ts'
+import { configOf, parseJson, readCopies } from './checkpoint-files.ts'
 import { type FileSource, localFiles } from './file-source.ts'
 import { openGguf } from './gguf.ts'
+import { isKerasConfig, openKeras } from './keras.ts'
 import { openModel } from './model-checkpoint.ts'
 import { openCheckpoint } from './safetensors.ts'
 
@@ -27,12 +28,12 @@ const REFUSED: Readonly<Record<string, string>> = {
   '.pth': 'is a PyTorch pickle, which can run any code when it is read; take the model.safetensors',
   '.msgpack': 'is a Flax checkpoint, which cannot be read; take the model in safetensors or GGUF',
   '.orbax': 'is a Flax checkpoint, which cannot be read; take the model in safetensors or GGUF',
-  '.h5': 'is a Keras checkpoint, which cannot be read; take the transformers variation, in safetensors',
+  '.h5': 'is a part of a KerasHub preset; give the directory it lies in',
 }
 
 /**
- * Opens a Hugging Face checkpoint directory in safetensors, a GGUF file, or a model directory of ours;
- * here or elsewhere.
+ * Opens a Hugging Face checkpoint directory in safetensors, a GGUF file, a KerasHub preset, or a model
+ * directory of ours; here or elsewhere.
  *
  * @param from a path, or files and, where it is not the directory as a whole, which of them
  * @throws FacetError invalid_checkpoint, unsupported, io_failed
@@ -40,9 +41,9 @@ const REFUSED: Readonly<Record<string, string>> = {
 export async function openInput(from: string | FileSource, file?: string): Promise<ConvertInput> {
   if (typeof from === 'string') {
     const found = await stat(from).catch(() => undefined)
-    return found?.isFile()
-      ? openInput(localFiles(dirname(from)), basename(from))
-      : openFiles(localFiles(from))
+    if (found?.isFile()) return openInput(localFiles(dirname(from)), basename(from))
+    if (found) await refuseFolder(from)
+    return openFiles(localFiles(from))
   }
   if (file === undefined) return openFiles(from)
   if (extname(file) === '.gguf') return openGguf(from, file)
@@ -54,8 +55,26 @@ export async function openInput(from: string | FileSource, file?: string): Promi
 async function openFiles(source: FileSource): Promise<ConvertInput> {
   if (await has(source, MANIFEST_FILE)) return openModel(source)
   const copies = await readCopies(source)
+  const json = copies.get(CONFIG_FILE)
+  const keras = json && parseJson(CONFIG_FILE, json)
+  if (isKerasConfig(keras)) return openKeras(source, keras)
   const config = configOf(copies, source.place)
   return { copies, config, checkpoint: await openCheckpoint(source) }
+}
+
+/** A folder of nothing but a refused format is told by its name, not by what it lacks. */
+async function refuseFolder(dir: string): Promise<void> {
+  const names = await readdir(dir)
+  if (names.some((name) => /\.(?:safetensors|weights\.h5|onnx)$|\.index\.json$/.test(name))) return
+  const orbax = names.find((name) => name === 'manifest.ocdbt' || name === '_METADATA')
+  if (orbax) refuse(dir, '.orbax')
+  const refused = names.find((name) => Object.hasOwn(REFUSED, extname(name)))
+  if (refused) refuse(refused, extname(refused))
+}
+
+function refuse(file: string, kind: string): never {
+  const problem = REFUSED[kind] ?? 'is no checkpoint; give a directory in safetensors, or a .gguf file'
+  throw new FacetError('unsupported', `${file} ${problem}.`, { field: 'checkpoint' })
 }
 
 async function has(source: FileSource, name: string): Promise<boolean> {

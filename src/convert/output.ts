@@ -93,7 +93,9 @@ async function contentsOf(target: string): Promise<string[] | undefined> {
   return found.isDirectory() ? readdir(target) : [basename(target)]
 }
 
-async function checkTarget(target: string, force: boolean): Promise<void> {
+/** @throws FacetError invalid_request when fillDirectory would refuse to make this directory */
+export async function checkTarget(out: string, force: boolean): Promise<void> {
+  const target = resolve(out)
   const contents = await contentsOf(target)
   if (!contents) return
   if (!force) refuse(`${target} already exists; choose another directory, or replace it with --force`)

@@ -1,5 +1,6 @@
 /** Which of a model's files are wanted: one set of weights that Facet reads, and what describes them. */
 import { COPIED_FILES } from '../convert/checkpoint-files.ts'
+import { KERAS_FILE, KERAS_VOCABULARY } from '../convert/keras.ts'
 import { INDEX_FILE } from '../convert/safetensors.ts'
 import { FacetError } from '../errors.ts'
 import { isInside, MANIFEST_FILE } from '../gemma/manifest.ts'
@@ -38,6 +39,8 @@ export function chooseFiles(label: string, files: readonly RemoteFile[], wanted?
   }
   const shards = files.filter(({ path }) => SHARD.test(path) || path === INDEX_FILE)
   if (shards.some(({ path }) => path !== INDEX_FILE)) return { files: [...small, ...shards] }
+  const preset = files.filter(({ path }) => path === KERAS_FILE || path === KERAS_VOCABULARY)
+  if (paths.has(KERAS_FILE)) return { files: [...small, ...preset] }
   const ggufs = files.filter(({ path }) => path.endsWith('.gguf'))
   if (ggufs.length === 1) return { files: [...small, ...ggufs], file: ggufs[0]!.path }
   if (ggufs.length > 1) {

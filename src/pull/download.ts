@@ -24,6 +24,7 @@ export class Download {
   readonly #items: ReadonlyMap<string, Item>
   /** `change` when a file has more bytes, is whole, or everything failed. */
   readonly #events = new EventEmitter().setMaxListeners(0)
+  readonly #stopped = new AbortController()
   /** By blob. */
   readonly #transfers = new Map<string, Promise<void>>()
   readonly #onProgress: OnProgress | undefined
@@ -60,6 +61,13 @@ export class Download {
     if (this.#failure) throw this.#failure
   }
 
+  /** Ends every transfer; what is there so far stays for another run. */
+  stop(reason: unknown): void {
+    this.#failure ??= reason
+    this.#stopped.abort(reason)
+    this.#events.emit('change')
+  }
+
   /** The files, each readable as far as it is there; reading further waits. */
   source(verified: () => Promise<void>): FileSource {
     return {
@@ -90,6 +98,7 @@ export class Download {
       onRestart: () => {
         this.restarted = true
       },
+      signal: this.#stopped.signal,
     })
   }
 

@@ -8,6 +8,8 @@ import { passes, TRIES, type Web } from './web.ts'
 export interface Watch {
   /** The file has so many bytes now; fewer than before when it had to begin anew. */
   readonly onSize: (sizeBytes: number) => void
+  /** Ends it between two pieces, without harm to what is there. */
+  readonly signal: AbortSignal
   /** Bytes handed out before may have been wrong. */
   readonly onRestart: () => void
 }
@@ -104,6 +106,7 @@ async function fetchRest(
   const length = Number(response.headers.get('content-length') ?? Number.NaN)
   const wanted = remote.sizeBytes ?? (Number.isFinite(length) ? file.sizeBytes + length : undefined)
   for await (const bytes of web.body(response, remote.path)) {
+    watch.signal.throwIfAborted()
     if (file.sizeBytes + bytes.length > (wanted ?? Number.POSITIVE_INFINITY)) {
       throw wrong(remote, `has more than the ${wanted} bytes it should have`)
     }

@@ -35,9 +35,14 @@ export async function facet(
 }
 
 /** The same below a limit on the size of files, which the system enforces as it does a full disk. */
-export async function facetWithin(kibibytes: number, args: readonly string[]): Promise<Ran> {
+export async function facetWithin(
+  kibibytes: number,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Ran> {
   const script = `ulimit -f ${kibibytes}; exec "$@"`
-  return running(spawn('bash', ['-c', script, 'bash', process.execPath, MAIN, ...args]))
+  const command = ['-c', script, 'bash', process.execPath, MAIN, ...args]
+  return running(spawn('bash', command, { env: { ...process.env, ...env } }))
 }
 
 async function running(child: ChildProcess): Promise<Ran> {

@@ -17,7 +17,7 @@ import { openCheckpoint } from '../../src/convert/safetensors.ts'
 import { FacetError } from '../../src/errors.ts'
 import { tokenizerFromModel } from '../../src/gemma/sentencepiece.ts'
 import { tokenizerFromJson } from '../../src/gemma/tokenizer-json.ts'
-import { fixture, temporary } from './checkpoints.ts'
+import { directory, fixture, temporary } from './checkpoints.ts'
 
 const SAMPLE = fileURLToPath(new URL('../../models/facet-tldr-24m', import.meta.url))
 
@@ -254,6 +254,15 @@ describe('a GGUF file', () => {
       const error = await refusal(convert(join(dir, file), join(dir, 'out')))
       expect(error.code).toBe('unsupported')
       expect(error.message).toContain(file)
+    }
+    const names = {
+      'model.ckpt': 'model.ckpt is a PyTorch',
+      'flax_model.msgpack': 'is a Flax',
+      _METADATA: 'is a Flax',
+    }
+    for (const [file, sentence] of Object.entries(names)) {
+      const only = await directory({ [file]: 'x' })
+      expect((await refusal(convert(only, join(dir, 'out')))).message).toContain(sentence)
     }
   })
 

@@ -283,6 +283,21 @@ describe('a pull that converts', () => {
     expect(readdirSync(at.user.dir)).not.toContain('out-changed')
   })
 
+  it('ends at once when the checkpoint cannot be converted, and keeps what came', async () => {
+    const config = JSON.parse(text(FILES['config.json']!))
+    const wider = Buffer.from(JSON.stringify({ ...config, hidden_size: 128 }))
+    await using at = await started({ ...FILES, 'config.json': wider })
+    const out = join(at.user.dir, 'out')
+    const options = { ...at.user.options, out, quant: 'int4' } as const
+    expect((await refusal(pull('google/tiny', options))).message).toContain('config.json makes it')
+    expect(existsSync(out)).toBe(false)
+    await mkdir(out)
+    await writeFile(join(out, 'mine'), '')
+    const asked = at.hub.asked.length
+    expect((await refusal(pull('google/tiny', options))).message).toContain('already exists')
+    expect(at.hub.asked).toHaveLength(asked)
+  })
+
   it('needs a format to stream to', async () => {
     expect((await refusal(pull('google/tiny', { stream: true }))).field).toBe('stream')
   })

@@ -227,6 +227,8 @@ describe('a pull from a folder', () => {
     await pull(out, { ...user.options, out: `${out}-int8`, quant: 'int8' })
     expect(existsSync(join(`${out}-int8`, 'facet.json'))).toBe(true)
     expect((await refusal(pull(out, user.options))).field).toBe('out')
-    expect((await refusal(pull('./nowhere-at-all', { ...user.options, out }))).code).toBe('not_found')
+    expect((await refusal(pull('./nowhere-at-all', { ...user.options, out: `${out}-2` }))).code).toBe(
+      'not_found',
+    )
   })
 })

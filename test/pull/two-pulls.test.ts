@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { withLock } from '../../src/pull/lock.ts'
 import { pull } from '../../src/pull/pull.ts'
 import { Web } from '../../src/pull/web.ts'
-import { facet } from '../cli/facet.ts'
+import { facet, facetWithin } from '../cli/facet.ts'
 import { temporary } from '../convert/checkpoints.ts'
 import { COMMIT, fakeHub } from './fake-hub.ts'
 import { filesOf, home, quickClock, refusal } from './pulling.ts'
@@ -99,6 +99,18 @@ describe('facet pull', () => {
     expect(await readFile(join(again.stdout.trim(), 'model.safetensors'))).toEqual(
       Buffer.from(FILES['model.safetensors']!),
     )
+  })
+
+  it('says so when the disk is full, and goes on once it is not', async () => {
+    await using hub = await fakeHub(FILES)
+    const user = await home({ HF_ENDPOINT: hub.url })
+    const env = { ...user.env, HF_HOME: '', HF_TOKEN: '', XDG_CACHE_HOME: '' }
+    const full = await facetWithin(64, ['pull', 'google/tiny'], env)
+    expect(full).toMatchObject({ code: 1, stdout: '' })
+    expect(full.stderr).toMatch(/^facet: .* has a file larger than this system allows/)
+    const again = await facet(['pull', 'google/tiny'], { env })
+    expect(again.code).toBe(0)
+    expect(hub.store.at(-1)!.headers.range).toBe('bytes=65536-')
   })
 
   it('ends with a sentence when the terms are not accepted, and with --accept-terms goes on', async () => {
