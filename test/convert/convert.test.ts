@@ -198,6 +198,19 @@ describe('a checkpoint that cannot be converted', () => {
     expect(error.message).toContain('only Gemma 1 can be converted so far')
   })
 
+  it.each([
+    ['model.norm.weight', 'int4'],
+    ['model.layers.1.mlp.up_proj.weight', 'none'],
+  ] as const)('has a number in %s that is none, with --quant %s', async (name, quant) => {
+    const checkpoint = await copyOf('gemma-mqa')
+    await mapTensors(checkpoint, (tensor, own) =>
+      own === name ? { ...tensor, bytes: tensor.bytes.fill(0xff, 12, 14) } : tensor,
+    )
+    const error = await refusal(checkpoint, { quant })
+    expect(error.message).toContain(`${name}: the weight 6 is not a finite number`)
+    expect(await left()).toEqual([])
+  })
+
   it('mixes dtypes that --quant none would have to keep', async () => {
     const checkpoint = await copyOf('gemma-mqa')
     await mapTensors(checkpoint, (tensor, name) =>
