@@ -2,6 +2,7 @@
 import { FacetError } from '../errors.ts'
 import { type Piece, PieceType, piecesFrom } from '../gemma/sentencepiece.ts'
 import { toModelFile } from '../gemma/sentencepiece-writer.ts'
+import { isControl } from '../gemma/tokenizer-vocabulary.ts'
 import { parseJson } from './checkpoint-files.ts'
 import type { GgufValue } from './gguf-header.ts'
 
@@ -71,7 +72,13 @@ export function vocabularyOf(files: ReadonlyMap<string, Uint8Array>, vocabSize: 
   const padding = Array.from({ length: vocabSize - pieces.length }, (_, index): Piece => {
     return { token: `[PAD${pieces.length + index}]`, score: -1e4, type: PieceType.unused }
   })
-  return [...pieces, ...padding]
+  // llama.cpp takes the file's word for what is control, where Facet knows the names.
+  const typed = pieces.map((piece): Piece => {
+    return isControl(piece.token) && piece.type !== PieceType.unknown
+      ? { ...piece, type: PieceType.control }
+      : piece
+  })
+  return [...typed, ...padding]
 }
 
 interface TokenizerJson {

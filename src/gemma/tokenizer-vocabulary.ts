@@ -12,6 +12,11 @@ const CONTROL =
   /^(?:<(?:pad|eos|bos|unk|mask|2mass|unused\d+|start_of_\w+|end_of_\w+|image_soft_token)>|\[(?:@BOS@|multimodal)\])$/
 const BYTE = /^<0x([0-9A-F]{2})>$/
 
+/** Whether a Gemma uses this entry for control, whatever its file says of it. */
+export function isControl(token: string): boolean {
+  return CONTROL.test(token)
+}
+
 /** One entry as a file gives it; its place in the list is its id. */
 export interface VocabularyEntry {
   readonly token: string

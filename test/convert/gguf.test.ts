@@ -189,6 +189,8 @@ describe('a GGUF file', () => {
       expect(isDeepStrictEqual(await read(second), await read(first)), name).toBe(true)
     }
     expect(after.config).toMatchObject({ vocabSize: before.config.vocabSize, eosIds: before.config.eosIds })
+    const { metadata } = await readGgufHeader('sample.gguf', inMemory(await readFile(file)))
+    expect((metadata.get('tokenizer.ggml.token_type') as number[]).slice(105, 109)).toEqual([3, 3, 3, 4])
     const original = tokenizerFromModel(await readFile(join(SAMPLE, 'tokenizer.model')))
     const again = tokenizerFromModel(after.copies.get('tokenizer.model') as Uint8Array)
     for (const text of ['tar -xzf a.tar.gz  --list\n', 'Größe <start_of_turn> 日本 \t x']) {
