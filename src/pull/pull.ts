@@ -41,7 +41,11 @@ export async function pull(name: string, options: PullOptions = {}): Promise<Pul
   const web = new Web(options)
   const env = options.env ?? process.env
   const site = siteOf(origin, web, env, options)
-  const all = await site.list()
+  const all = await site.list().catch((cause: unknown) => {
+    if (cause instanceof FacetError) throw cause
+    const problem = `What the server says of ${name} is no list of files; check the address, or run this again.`
+    throw new FacetError('bad_response', problem, { cause })
+  })
   const choice = await described(chooseFiles(all.label, all.files, options.file), web, site)
   const listing = { ...all, files: choice.files }
   if (listing.terms) {

@@ -3,7 +3,8 @@ import { chmod, cp, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll } from 'vitest'
+import { afterAll, expect } from 'vitest'
+import type { SourceFile } from '../../src/convert/file-source.ts'
 
 export interface TensorBytes {
   readonly dtype: string
@@ -14,6 +15,18 @@ export interface TensorBytes {
 /** The directory of a checkpoint in test/fixtures. */
 export function fixture(name: string): string {
   return fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url))
+}
+
+/** A file that is only in memory, and of which nobody may ask more than there is. */
+export function inMemory(bytes: Uint8Array): SourceFile {
+  return {
+    sizeBytes: bytes.length,
+    async read(into, position) {
+      expect(position + into.length).toBeLessThanOrEqual(bytes.length)
+      into.set(bytes.subarray(position, position + into.length))
+    },
+    async close() {},
+  }
 }
 
 const made: string[] = []

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { readConfig } from '../../src/convert/checkpoint-files.ts'
 import { convert } from '../../src/convert/convert.ts'
 import { exportModel } from '../../src/convert/export.ts'
-import { localFiles, type SourceFile } from '../../src/convert/file-source.ts'
+import { localFiles } from '../../src/convert/file-source.ts'
 import { openGguf } from '../../src/convert/gguf.ts'
 import { BLOCK_TYPES, type BlockType } from '../../src/convert/gguf-blocks.ts'
 import { readGgufHeader } from '../../src/convert/gguf-header.ts'
@@ -17,7 +17,7 @@ import { openCheckpoint } from '../../src/convert/safetensors.ts'
 import { FacetError } from '../../src/errors.ts'
 import { tokenizerFromModel } from '../../src/gemma/sentencepiece.ts'
 import { tokenizerFromJson } from '../../src/gemma/tokenizer-json.ts'
-import { directory, fixture, temporary } from './checkpoints.ts'
+import { directory, fixture, inMemory, temporary } from './checkpoints.ts'
 
 const SAMPLE = fileURLToPath(new URL('../../models/facet-tldr-24m', import.meta.url))
 
@@ -29,16 +29,6 @@ const refusal = async (work: Promise<unknown>): Promise<FacetError> => {
   expect(error).toBeInstanceOf(FacetError)
   return error as FacetError
 }
-
-/** A file that is only in memory, and that counts what is asked of it. */
-const inMemory = (bytes: Uint8Array): SourceFile => ({
-  sizeBytes: bytes.length,
-  async read(into, position) {
-    expect(position + into.length).toBeLessThanOrEqual(bytes.length)
-    into.set(bytes.subarray(position, position + into.length))
-  },
-  async close() {},
-})
 
 /** The smallest Gemma there can be, with every matrix in one type. */
 const tiny = (type: BlockType, change: Record<string, GgufEntry> = {}, left: readonly string[] = []) => {

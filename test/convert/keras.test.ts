@@ -4,12 +4,11 @@ import fc from 'fast-check'
 import { File, Group, ready } from 'h5wasm/node'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { convert } from '../../src/convert/convert.ts'
-import type { SourceFile } from '../../src/convert/file-source.ts'
 import { readHdf5 } from '../../src/convert/hdf5.ts'
 import { openInput } from '../../src/convert/input.ts'
 import { openCheckpoint } from '../../src/convert/safetensors.ts'
 import { FacetError } from '../../src/errors.ts'
-import { directory, fixture, temporary } from './checkpoints.ts'
+import { directory, fixture, inMemory, temporary } from './checkpoints.ts'
 
 const HEADS = 4
 const HEAD_DIM = 32
@@ -86,15 +85,6 @@ beforeAll(async () => {
     group.create_dataset({ name: '0', data: values, shape: stored })
   }
   file.close()
-})
-
-const inMemory = (bytes: Uint8Array): SourceFile => ({
-  sizeBytes: bytes.length,
-  async read(into, position) {
-    expect(position + into.length).toBeLessThanOrEqual(bytes.length)
-    into.set(bytes.subarray(position, position + into.length))
-  },
-  async close() {},
 })
 
 describe('a preset of KerasHub', () => {

@@ -183,6 +183,18 @@ describe('a pull from Hugging Face', () => {
     expect(at.user.clock.pauses).toContain(7000)
   })
 
+  it('takes no other answer for a list of files', async () => {
+    for (const body of ['', '{', 'null', '[]', '{"sha": 7}', '[null]', '[{"type": "file"}]']) {
+      for (const part of ['/revision/', '/tree/']) {
+        await using at = await started()
+        at.hub.fault = ({ path }) => (path.includes(part) ? { body } : undefined)
+        const error = await refusal(pull('google/tiny', at.user.options))
+        // A list of nothing is a list.
+        if (body !== '[]' || part !== '/tree/') expect(error.code, part + body).toBe('bad_response')
+      }
+    }
+  })
+
   it('refuses names that lead out of the folder', async () => {
     for (const path of ['../../.bashrc', '/etc/passwd', 'a/../../b', 'c:\\x']) {
       await using at = await started({ ...FILES, [path]: Uint8Array.of(1) })
