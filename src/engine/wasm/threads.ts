@@ -54,7 +54,9 @@ export async function startThreads({ count, spawn, module, memory, layout }: Thr
   }
   const all: Threads = {
     check: () => {
-      if (lost) throw new FacetError('internal', 'A thread that computes has died; load the model again.')
+      if (!lost) return
+      const message = 'A thread that computes has died; load the model again.'
+      throw new FacetError('internal', message, { retry: 'elsewhere' })
     },
     lose: () => {
       lost = true
