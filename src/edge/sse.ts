@@ -18,7 +18,7 @@ export interface StreamOptions {
 }
 
 /**
- * Takes items only while the reader has room. Frames that are ready within one turn of the event loop leave as
+ * Takes items only while the reader has room. Frames that are ready before the event loop goes on leave as
  * one chunk: a chunk costs several times what a frame does, and nobody could have had the first one sooner.
  */
 export function toEventStream(
@@ -45,12 +45,21 @@ export function toEventStream(
   )
 }
 
+const { process } = globalThis as { process?: { nextTick?: (resume: () => void) => void } }
+
+/** Resolves before the event loop goes on, where a runtime has a place for that; else within a turn. */
+function soon(): Promise<void> {
+  const { nextTick } = process ?? {}
+  return nextTick ? new Promise((resolve) => nextTick(resolve)) : turn()
+}
+
 class Frames {
   readonly #source: AsyncGenerator<readonly object[], void, undefined>
   readonly #options: StreamOptions
   /** Frames that have not been handed on. */
   #text = ''
   #count = 0
+  #first = true
   #wanted = false
   #reading = false
   #state: 'open' | 'done' | 'failed' | 'gone' = 'open'
@@ -61,7 +70,7 @@ class Frames {
     this.#options = options
   }
 
-  /** Waits for at least one frame, and hands on what there is by the end of that turn. */
+  /** Waits for at least one frame, and hands on what there is before the event loop goes on. */
   async fill(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     this.#wanted = true
     if (!this.#reading) this.#read()
@@ -70,7 +79,9 @@ class Frames {
         this.#arrive = resolve
       })
     }
-    if (this.#state === 'open') await turn()
+    // The first chunk lets all requests that have come be taken up; those after it are awaited by a reader.
+    if (this.#state === 'open') await (this.#first ? turn() : soon())
+    this.#first = false
     this.#wanted = false
     if (this.#text !== '') controller.enqueue(encoder.encode(this.#text))
     this.#text = ''

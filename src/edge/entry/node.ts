@@ -89,7 +89,7 @@ function limitConnections(server: Server, { stalledMs = 60_000, connections }: P
   })
 }
 
-/** The adaptor sends the headers of a stream by themselves: let them wait for what follows in the same turn. */
+/** The adaptor sends the headers of a stream by themselves: let them wait for what follows at once. */
 function headersWithContent(_: IncomingMessage, response: ServerResponse): void {
   const flush = response.flushHeaders.bind(response)
   response.flushHeaders = () => {
