@@ -72,6 +72,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   edge: ['cloudflare:workers', 'hono', '@hono/node-server', '@opentelemetry/api', 'valibot'],
   convert: ['valibot'],
   pull: ['@huggingface/hub'],
+  deploy: ['@kubernetes/client-node'],
   gateway: ['hono'],
   ai: ['@ai-sdk/provider'],
   cli: ['commander'],

@@ -3,7 +3,8 @@ import { planMemory } from '../../src/gemma/memory-plan.ts'
 import { modelOf } from '../models.ts'
 import { ACCELERATORS, accelerator } from '../profiles.ts'
 
-import { at, type Complaint, type Container, isObject, listOf, type Pod } from './lint.ts'
+import { at, isObject, listOf } from './json.ts'
+import type { Complaint, Container, Pod } from './lint.ts'
 
 type PodRule = (pod: Pod) => Complaint[]
 

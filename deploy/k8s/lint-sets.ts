@@ -1,6 +1,7 @@
 /** Rules about objects together: what reaches the pods, what scales them, and which APIs are no longer there. */
 import type { JsonObject } from '../target.ts'
-import { at, type Complaint, isObject, listOf, type Pod } from './lint.ts'
+import { at, isObject, listOf } from './json.ts'
+import type { Complaint, Pod } from './lint.ts'
 
 type SetRule = (objects: readonly JsonObject[], pods: readonly Pod[]) => Complaint[]
 

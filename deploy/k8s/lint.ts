@@ -1,5 +1,6 @@
 /** Finds in manifests what Kubernetes accepts and what then does not serve, is not safe, or is paid for in vain. */
 import type { Json, JsonObject } from '../target.ts'
+import { at, isObject, listOf, textsOf } from './json.ts'
 import { POD_RULES } from './lint-pods.ts'
 import { SET_RULES } from './lint-sets.ts'
 
@@ -97,25 +98,6 @@ function toContainer(body: JsonObject, path: string): Container {
   const limits = at(body, 'resources', 'limits')
   const amount = (name: string): number => (isObject(limits) ? Number(limits[name] ?? 0) || 0 : 0)
   return { path, body, words, accelerators: amount('nvidia.com/gpu') + amount('google.com/tpu') }
-}
-
-/** What stands under a path of names, undefined where something on the way is not an object. */
-export function at(value: Json | undefined, ...names: readonly string[]): Json | undefined {
-  return names.reduce<Json | undefined>((inner, name) => (isObject(inner) ? inner[name] : undefined), value)
-}
-
-export function isObject(value: Json | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** The objects of a list; nothing where it is none. */
-export function listOf(value: Json | undefined): JsonObject[] {
-  return Array.isArray(value) ? value.filter(isObject) : []
-}
-
-/** The texts of a list; nothing where it is none. */
-export function textsOf(value: Json | undefined): string[] {
-  return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : []
 }
 
 export function toTitle(object: JsonObject): string {

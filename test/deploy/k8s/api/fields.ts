@@ -80,7 +80,7 @@ function collect(schema: Schema, value: Json, path: FieldPath, set: Set<FieldPat
 
 /** Structs that are there, empty, in every object of their kind: to fill them adds only what is in them. */
 const ALWAYS_THERE =
-  /^(f:metadata|f:spec|f:status|f:spec\nf:(template|strategy|jobTemplate)|f:spec\nf:template\nf:(metadata|spec)|[^]*\nf:(containers|resources))$/
+  /^(f:metadata|f:spec|f:status|f:spec\nf:(template|strategy|jobTemplate)|f:spec\nf:template\nf:(metadata|spec)|(?:.|\n)*\nf:(containers|resources))$/
 
 /** What an update has changed: the paths whose value differs, and every map or list that it has added. */
 export function changedFields(

@@ -84,7 +84,23 @@ export class Store {
   /** Forgets what has happened: a watch from before must list again. */
   compact(): void {
     this.oldest = this.#version
-    this.#history = []
+    this.#history = [...this.#objects.values()].map((stored) => ({
+      event: 'ADDED',
+      version: Number((stored.object.metadata as JsonObject).resourceVersion),
+      stored,
+    }))
+  }
+
+  /** What was there at a version. */
+  at(version: number): Stored[] {
+    const there = new Map<string, Stored>()
+    for (const { event, stored, version: of } of this.#history) {
+      const key = keyOfObject(stored.type, stored.object)
+      if (of > version) continue
+      if (event === 'DELETED') there.delete(key)
+      else there.set(key, stored)
+    }
+    return [...there.values()]
   }
 
   #tell(change: Change): void {

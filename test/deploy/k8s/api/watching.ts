@@ -46,9 +46,8 @@ export function watch(
   if (since === undefined) for (const stored of store.list(type, namespace)) tell({ event: 'ADDED', stored })
   // What was there at that version was listed before: its changes are changes.
   else
-    for (const stored of store.list(type, namespace))
-      if (selector(stored.object) && Number((stored.object.metadata as JsonObject).resourceVersion) <= since)
-        shown.add(String((stored.object.metadata as JsonObject).uid))
+    for (const { object } of store.at(since))
+      if (selector(object)) shown.add(String((object.metadata as JsonObject).uid))
   const stop = store.watch(since ?? store.version, tell)
   return {
     end() {

@@ -1,0 +1,232 @@
+/** Reads, applies, deletes and watches objects of any kind on a Kubernetes API server. */
+import type { KubeConfig } from '@kubernetes/client-node'
+import { FacetError } from '../../src/errors.ts'
+import type { Json, JsonObject } from '../target.ts'
+import { toApiError } from './api-error.ts'
+import { type ApiAnswer, type ApiCall, send, toText } from './http.ts'
+import { at, isObject, listOf } from './json.ts'
+import type { KubeObject } from './object.ts'
+
+/** Which kind; what discovery calls a resource. */
+export interface KindRef {
+  readonly apiVersion: string
+  readonly kind: string
+}
+
+/** Which object. */
+export interface ObjectRef extends KindRef {
+  readonly name: string
+  readonly namespace?: string
+}
+
+export interface ClientOptions {
+  readonly config: KubeConfig
+  /** Shown to people: what the server accepts and warns of. */
+  readonly onWarning?: (warning: string) => void
+  /** Of one call. Default 30,000. */
+  readonly callMs?: number
+}
+
+export interface ApplyOptions {
+  /** Answers what it would be, and writes nothing. */
+  readonly dryRun?: boolean
+}
+
+export interface List {
+  readonly items: readonly KubeObject[]
+  /** From where a watch goes on. */
+  readonly version: string
+}
+
+/** Who owns the fields that Facet applies. */
+export const FIELD_MANAGER = 'gemfacet'
+const CALL_MS = 30_000
+const APPLY = 'application/apply-patch+yaml'
+
+export class KubeClient {
+  readonly #options: ClientOptions
+  readonly #resources = new Map<string, Promise<JsonObject[] | undefined>>()
+
+  constructor(options: ClientOptions) {
+    this.#options = options
+  }
+
+  /** Undefined where there is none. A kind that the cluster does not know has no objects either. */
+  async get(ref: ObjectRef, signal: AbortSignal): Promise<KubeObject | undefined> {
+    const path = await this.#pathOf(ref, signal)
+    if (path === undefined) return undefined
+    const { status, text, retryAfterMs } = await this.#call({ method: 'GET', path }, signal)
+    if (status === 404) return undefined
+    if (status !== 200) throw toApiError({ title: titleOf(ref) }, status, text, retryAfterMs)
+    return JSON.parse(text) as KubeObject
+  }
+
+  /** All objects of a kind in a namespace, or in all of them; nothing of a kind that is not there. */
+  async list(
+    kind: KindRef & { readonly namespace?: string },
+    labelSelector: string,
+    signal: AbortSignal,
+  ): Promise<List> {
+    const path = await this.#pathOf({ ...kind, name: '' }, signal)
+    if (path === undefined) return { items: [], version: '0' }
+    const query = labelSelector === '' ? {} : { labelSelector }
+    const { status, text, retryAfterMs } = await this.#call({ method: 'GET', path, query }, signal)
+    if (status !== 200) throw toApiError({ title: `The list of ${kind.kind}s` }, status, text, retryAfterMs)
+    const body = JSON.parse(text) as Json
+    // Items of built-in kinds come without their kind.
+    const items = listOf(at(body, 'items')).map(
+      (item) => ({ ...item, apiVersion: kind.apiVersion, kind: kind.kind }) as unknown as KubeObject,
+    )
+    return { items, version: String(at(body, 'metadata', 'resourceVersion') ?? '0') }
+  }
+
+  /**
+   * Server-side apply of exactly these bytes; never by force.
+   *
+   * @returns the object as it is now, or would be
+   * @throws FacetError invalid_request for an unknown field, a conflict (with its manager), or pods that
+   *   PodSecurity would not admit, which the server only warns of
+   */
+  async apply(
+    object: KubeObject,
+    signal: AbortSignal,
+    { dryRun = false }: ApplyOptions = {},
+  ): Promise<KubeObject> {
+    const ref = toRef(object)
+    const path = await this.#pathOf(ref, signal)
+    if (path === undefined) throw unknownKind(ref)
+    const { status, text, warnings, retryAfterMs } = await this.#call(
+      {
+        method: 'PATCH',
+        path,
+        query: {
+          fieldManager: FIELD_MANAGER,
+          fieldValidation: 'Strict',
+          ...(dryRun ? { dryRun: 'All' } : {}),
+        },
+        contentType: APPLY,
+        body: object,
+      },
+      signal,
+    )
+    for (const warning of warnings) this.#options.onWarning?.(`${titleOf(ref)}: ${warning}`)
+    if (status !== 200 && status !== 201)
+      throw toApiError({ title: titleOf(ref) }, status, text, retryAfterMs)
+    const insecure = warnings.find((warning) => warning.includes('violate PodSecurity'))
+    if (insecure !== undefined)
+      throw new FacetError(
+        'invalid_request',
+        `${titleOf(ref)} would have no pods: ${insecure}; give its namespace the level it needs.`,
+        { field: 'spec.template.spec.securityContext' },
+      )
+    return JSON.parse(text) as KubeObject
+  }
+
+  /** Asks for its deletion, and of this very object only; look again to see it gone. Nothing to do is no error. */
+  async delete(ref: ObjectRef, uid: string, signal: AbortSignal): Promise<void> {
+    const path = await this.#pathOf(ref, signal)
+    if (path === undefined) return
+    const body = {
+      kind: 'DeleteOptions',
+      apiVersion: 'v1',
+      propagationPolicy: 'Background',
+      preconditions: { uid },
+    }
+    const { status, text, retryAfterMs } = await this.#call({ method: 'DELETE', path, body }, signal)
+    if (status === 404 || status === 200 || status === 202) return
+    throw toApiError({ title: titleOf(ref) }, status, text, retryAfterMs)
+  }
+
+  /** The last lines of a container's log, `previous` of the one before it was started again. */
+  async logs(
+    pod: { readonly name: string; readonly namespace: string },
+    container: string,
+    lines: number,
+    signal: AbortSignal,
+    previous = false,
+  ): Promise<string[]> {
+    const query = { container, tailLines: String(lines), ...(previous ? { previous: 'true' } : {}) }
+    const path = `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}/log`
+    const { status, text } = await this.#call({ method: 'GET', path, query }, signal)
+    // A container that has not started has no log.
+    return status === 200 ? text.split('\n').filter((line) => line !== '') : []
+  }
+
+  /** A watch as it comes; see watch.ts, which goes on where this ends. */
+  async stream(
+    kind: KindRef & { readonly namespace?: string },
+    query: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<ApiAnswer> {
+    const path = await this.#pathOf({ ...kind, name: '' }, signal)
+    if (path === undefined) throw unknownKind(kind)
+    const answer = await send(
+      this.#options.config,
+      { method: 'GET', path, query: { ...query, watch: 'true' } },
+      signal,
+    )
+    if (answer.status === 200) return answer
+    throw toApiError({ title: `The watch of ${kind.kind}s` }, answer.status, await toText(answer, signal))
+  }
+
+  async #call(
+    call: ApiCall,
+    signal: AbortSignal,
+  ): Promise<Omit<ApiAnswer, 'stream'> & { readonly text: string }> {
+    const both = AbortSignal.any([signal, AbortSignal.timeout(this.#options.callMs ?? CALL_MS)])
+    const answer = await send(this.#options.config, call, both)
+    return { ...answer, text: await toText(answer, both) }
+  }
+
+  /** Where the object lives, by the server's own discovery; undefined for a kind that it does not know. */
+  async #pathOf(ref: ObjectRef, signal: AbortSignal): Promise<string | undefined> {
+    const root = ref.apiVersion.includes('/') ? `/apis/${ref.apiVersion}` : `/api/${ref.apiVersion}`
+    const known = this.#resources.get(root) ?? this.#discover(root, signal)
+    this.#resources.set(root, known)
+    const resources = await known.catch((error: unknown) => {
+      this.#resources.delete(root)
+      throw error
+    })
+    const resource = resources?.find(({ kind, name }) => kind === ref.kind && !String(name).includes('/'))
+    if (!resource) {
+      // A kind may be installed while we wait for it.
+      this.#resources.delete(root)
+      return undefined
+    }
+    const inside =
+      resource.namespaced === true && ref.namespace !== undefined ? `/namespaces/${ref.namespace}` : ''
+    return `${root}${inside}/${String(resource.name)}${ref.name === '' ? '' : `/${ref.name}`}`
+  }
+
+  async #discover(root: string, signal: AbortSignal): Promise<JsonObject[] | undefined> {
+    const { status, text, retryAfterMs } = await this.#call({ method: 'GET', path: root }, signal)
+    if (status === 404) return undefined
+    if (status !== 200) throw toApiError({ title: `Discovery of ${root}` }, status, text, retryAfterMs)
+    const body = JSON.parse(text) as Json
+    return isObject(body) ? listOf(body.resources) : undefined
+  }
+}
+
+export function toRef({ apiVersion, kind, metadata }: KubeObject): ObjectRef {
+  const { name, namespace } = metadata
+  return { apiVersion, kind, name, ...(typeof namespace === 'string' ? { namespace } : {}) }
+}
+
+const titleOf = ({ kind, name, namespace }: ObjectRef): string =>
+  `${kind} ${name}${namespace === undefined ? '' : ` in ${namespace}`}`
+
+/** Where kinds come from that not every cluster has. */
+const PROVIDERS: readonly (readonly [RegExp, string])[] = [
+  [/^keda\.sh\//, 'install KEDA'],
+  [/^monitoring\.googleapis\.com\//, 'enable managed Prometheus on the cluster'],
+  [/^gateway\.networking\.k8s\.io\//, 'enable the Gateway API on the cluster (--gateway-api=standard)'],
+  [/^inference\.networking\.k8s\.io\//, 'install the InferencePool CRD of gateway-api-inference-extension'],
+  [/^(networking\.gke\.io|cloud\.google\.com)\//, 'use a GKE cluster'],
+]
+
+function unknownKind({ apiVersion, kind }: KindRef): FacetError {
+  const remedy = PROVIDERS.find(([pattern]) => pattern.test(apiVersion))?.[1] ?? 'upgrade it'
+  return new FacetError('unsupported', `The cluster has no ${kind} of ${apiVersion}: ${remedy}.`, {
+    field: kind,
+  })
+}
