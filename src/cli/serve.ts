@@ -57,7 +57,7 @@ export function command(): Command {
     )
     .option('--threads <number>', "threads that compute, with wasm (default: the machine's cores)", toCount)
     .addOption(
-      new Option('--kv <bits>', 'bits of a cached key or value, with wasm (default: 16)').choices([
+      new Option('--kv <bits>', 'bits of a cached key or value (default: 16; 8: wasm only)').choices([
         '32',
         '16',
         '8',

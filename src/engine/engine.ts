@@ -4,6 +4,7 @@ import { type Engine, option, SLOTS } from './backend.ts'
 import type { Graph } from './graph.ts'
 import { type LoadOptions, type LoadPlace, loadWith } from './load.ts'
 import { type OpenedModel, withData } from './model-file.ts'
+import type { CacheBits } from './webgpu/cached.ts'
 import { probeGpu } from './webgpu/probe.ts'
 
 export { createEngine, type Engine, type EngineOptions } from './backend.ts'
@@ -23,15 +24,26 @@ export { type GpuProbe, type ProbeOptions, probeGpu } from './webgpu/probe.ts'
 export async function loadEngine(options: LoadOptions & LoadPlace): Promise<Engine> {
   const { files, graph, contextTokens, slots } = options
   if (graph !== 'webgpu') return loadWith(options, createGraph)
+  const cacheBits = gpuCacheBits(options)
   await probeGpu(files, {
     slots: option('slots', slots ?? SLOTS, 1),
     ...(contextTokens !== undefined && { contextTokens }),
+    cacheBits,
   })
   return loadWith(options, createGraph, GPU_PREFILL_CHUNK)
 }
 
 /** A GPU takes so many tokens at once in little more time than a few. */
 const GPU_PREFILL_CHUNK = 512
+
+function gpuCacheBits({ cacheBits }: LoadOptions): CacheBits | undefined {
+  if (cacheBits !== 8) return cacheBits
+  throw new FacetError(
+    'invalid_request',
+    'cacheBits of 8 is for the graph wasm; give 16 or 32 with webgpu.',
+    { field: 'cacheBits' },
+  )
+}
 
 type GraphOptions = LoadOptions & LoadPlace & { readonly slots: number }
 
@@ -40,7 +52,7 @@ async function createGraph(model: OpenedModel, options: GraphOptions): Promise<G
   const kind = options.graph ?? (model.manifest.quantization ? 'wasm' : 'ort')
   if (kind === 'wasm') return openWasm(model, options)
   for (const field of ['threads', 'cacheBits', 'memoryBytes'] as const) {
-    if (options[field] === undefined) continue
+    if (options[field] === undefined || (kind === 'webgpu' && field === 'cacheBits')) continue
     throw new FacetError(
       'invalid_request',
       `${field} is an option of the graph wasm; leave it out with ${kind}.`,
@@ -51,7 +63,8 @@ async function createGraph(model: OpenedModel, options: GraphOptions): Promise<G
   }
   if (kind === 'webgpu') {
     const { openGpuGraph } = await import('./webgpu/lasting.ts')
-    return openGpuGraph(model, options, (again) => openWasm(again, options))
+    const gpuOptions = { ...options, cacheBits: gpuCacheBits(options) }
+    return openGpuGraph(model, gpuOptions, (again) => openWasm(again, options))
   }
   const whole = await withData(model)
   if (kind === 'reference') {

@@ -31,8 +31,8 @@ export interface LoadOptions {
   /** Threads that compute, for `wasm`. Default: the machine's cores, at most 8. */
   readonly threads?: number
   /**
-   * Bits of a cached key or value, for `wasm`: 16 (float16, the default), 32 for float32, 8 for a quarter of
-   * its memory. On the shipped model, by scripts/fidelity.ts: held-out perplexity 354.5 with 32 bits, 354.6
+   * Bits of a cached key or value, for `wasm` and `webgpu`: 16 (float16, the default), 32 for float32; with
+   * `wasm` also 8, for a quarter of its memory. On the shipped model, by scripts/fidelity.ts: held-out perplexity 354.5 with 32 bits, 354.6
    * with 16, 354.5 with 8; held-out exact match 0.400, 0.403, 0.390.
    */
   readonly cacheBits?: 8 | 16 | 32

@@ -26,6 +26,8 @@ interface Row {
 export interface ReferenceOptions {
   /** 8: the input of every linear layer, the head included, is rounded in blocks of 32. Default 32: it is not. */
   readonly activationBits?: 8 | 32
+  /** Of the head's input alone. Default: as activationBits. */
+  readonly headActivationBits?: 8 | 32
   /** Every key and value is rounded: 16, to float16; 8, a head's vector at a time. Default 32: it is not. */
   readonly cacheBits?: 8 | 16 | 32
   /** How codes of 8 bits are rounded. Default: half to even. */
@@ -99,12 +101,12 @@ interface Model {
 
 function readModel(config: GemmaConfig, weights: Weights, options: ReferenceOptions): Model {
   const embedding = weights.tensor('model.embed_tokens.weight')
-  const { activationBits, cacheBits, round = roundHalfToEven } = options
-  const linear = (w: Float32Array): Linear =>
-    activationBits === 8 ? (x, n) => matmul(roundTo8Bits(x, 32, round), w, n) : (x, n) => matmul(x, w, n)
+  const { activationBits, headActivationBits = activationBits, cacheBits, round = roundHalfToEven } = options
+  const linear = (w: Float32Array, bits = activationBits): Linear =>
+    bits === 8 ? (x, n) => matmul(roundTo8Bits(x, 32, round), w, n) : (x, n) => matmul(x, w, n)
   return {
     embedding,
-    head: linear(embedding),
+    head: linear(embedding, headActivationBits),
     cached: (vector) => {
       if (cacheBits === 8) return roundTo8Bits(vector, config.headDim, round)
       return cacheBits === 16 ? roundToFloat16(vector) : vector

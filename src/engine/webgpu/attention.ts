@@ -2,6 +2,7 @@
 import type { LayerConfig } from '../../gemma/config.ts'
 import { PAGE } from '../page-pool.ts'
 import { type Bits, placeFunction } from './activations.ts'
+import { type CacheBits, cachedFunctions, cachedType } from './cached.ts'
 import { JOB_FUNCTIONS } from './job.ts'
 import { f32, type Kernel, kernel, read, readWrite, unroll } from './kernel.ts'
 import { type HeadShape, turnHere } from './rotation.ts'
@@ -13,6 +14,7 @@ const NONE = '-3.0e38'
 /** What an attention kernel does besides. */
 export interface AttendOptions {
   readonly bits: Bits
+  readonly cacheBits: CacheBits
   /** Positions of a workgroup, a multiple of PAGE; undefined: all of them. */
   readonly split: number | undefined
   /** Turns queries and keys and writes keys and values itself: right where no token needs another's of its pass. */
@@ -25,7 +27,8 @@ export interface AttendOptions {
  */
 export function attend(shape: HeadShape, { window }: LayerConfig, options: AttendOptions): Kernel {
   const { heads, kvHeads, headDim, attentionSoftcap: cap } = shape
-  const { bits, split, rotates } = options
+  const { bits, cacheBits, split, rotates } = options
+  const cached = cachedType(cacheBits)
   const vectors = headDim / 4
   const share = heads / kvHeads
   const width = (heads + 2 * kvHeads) * vectors
@@ -54,14 +57,14 @@ export function attend(shape: HeadShape, { window }: LayerConfig, options: Atten
       job: read('array<u32>'),
       ...(rotates && { angles: read('array<vec4f>') }),
       qkv: read('array<vec4f>'),
-      keys: rotates ? readWrite('array<vec4f>') : read('array<vec4f>'),
-      values: rotates ? readWrite('array<vec4f>') : read('array<vec4f>'),
+      keys: rotates ? readWrite(cached) : read(cached),
+      values: rotates ? readWrite(cached) : read(cached),
       ...(split === undefined
         ? { y: readWrite('array<f32>') }
         : { sums: readWrite('array<vec4f>'), tops: readWrite('array<vec2f>') }),
     },
     workgroupSize: LANES,
-    declarations: `${JOB_FUNCTIONS}${placeFunction(heads * headDim, bits)}
+    declarations: `${JOB_FUNCTIONS}${placeFunction(heads * headDim, bits)}${cachedFunctions(cacheBits)}
 var<workgroup> query: array<vec4f, ${share * vectors}>;
 var<workgroup> scores: array<f32, ${share * PAGE}>;
 var<workgroup> best: array<f32, ${share}>;`,
@@ -86,7 +89,7 @@ var<workgroup> best: array<f32, ${share}>;`,
       if (visible) {
         var sums4 = vec4f();
         for (var j = 0u; j < ${vectors}u; j += ${run}u) {
-          ${unroll(run, (i) => `let key${i} = keys[(page * ${vectors}u + j + ${i}u) * ${PAGE}u + slot];`)}
+          ${unroll(run, (i) => `let key${i} = fromCached(keys[(page * ${vectors}u + j + ${i}u) * ${PAGE}u + slot]);`)}
           ${unroll(run, (i) => `sums4 = fma(query[h * ${vectors}u + j + ${i}u], key${i}, sums4);`)}
         }
         let sum = dot(sums4, vec4f(1.0));
@@ -113,7 +116,7 @@ var<workgroup> best: array<f32, ${share}>;`,
     let count = min(end - base, ${PAGE}u);
     let origin = page * ${PAGE * vectors}u + column;
     for (var k = 0u; k < count; k += 4u) {
-      ${unroll(4, (i) => `let value${i} = select(vec4f(), values[origin + (k + ${i}u) * ${vectors}u], k + ${i}u < count);`)}
+      ${unroll(4, (i) => `let value${i} = select(vec4f(), fromCached(values[origin + (k + ${i}u) * ${vectors}u]), k + ${i}u < count);`)}
       ${mine((i) => unroll(4, (k) => `let part${k} = scores[h * ${PAGE}u + k + ${k}u]; sum${i} = fma(vec4f(part${k}), value${k}, sum${i}); weight${i} += part${k};`))}
     }
     workgroupBarrier();

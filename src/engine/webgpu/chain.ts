@@ -3,13 +3,15 @@ import type { GemmaConfig } from '../../gemma/config.ts'
 import { attend, merge } from './attention.ts'
 import { type FewShape, fewCells, fewProduct } from './few-product.ts'
 import type { Kernel } from './kernel.ts'
-import { manyProduct, TILE } from './many-product.ts'
+import { manyProduct } from './many-product.ts'
 import { type GpuMemory, type Part, ropeKey } from './memory.ts'
 import type { GpuPlan } from './plan.ts'
 import type { Finish, ProductShape } from './product.ts'
 import type { Dispatch, Groups, PassSize } from './program.ts'
+import { quantize, quantizeGroups } from './quantize.ts'
 import { rotate } from './rotation.ts'
 import { addNormalized, embed, normalize } from './rows.ts'
+import { TILE } from './tile.ts'
 import type { Tuning } from './tuning.ts'
 
 export interface Subgroups {
@@ -105,11 +107,11 @@ export class Chain {
     const rotates = this.#width !== 'many' && !config.qkNorm
     const attention = (split: number | undefined): Kernel =>
       this.#kernel(`attend ${layer.window} ${split}`, () =>
-        attend(config, layer, { bits: plan.bits, split, rotates }),
+        attend(config, layer, { bits: plan.bits, cacheBits: plan.cacheBits, split, rotates }),
       )
     const cached = { job, ...(rotates && { angles }), qkv, keys, values }
     const turned: Dispatch = {
-      kernel: this.#kernel('rotate', () => rotate(config)),
+      kernel: this.#kernel('rotate', () => rotate(config, plan.cacheBits)),
       buffers: {
         job,
         angles,
@@ -214,19 +216,26 @@ export class Chain {
         ? undefined
         : this.#few(shape, norm === undefined ? undefined : config.rmsNormEps)
     const kernel = this.#kernel(`product ${name}`, () =>
-      few ? fewProduct(few) : manyProduct({ ...shape, ahead: tuning.ahead }),
+      few ? fewProduct(few) : manyProduct({ ...shape, ahead: tuning.ahead, arithmetic: tuning.arithmetic }),
     )
     const groupRows = (few ? few.groupRows : TILE) / (finish.kind === 'geglu' ? 2 : 1)
     const tokens = few ? few.tokens : TILE
     const count = ({ tokens, rows }: PassSize): number => (finish.kind === 'logits' ? rows : tokens)
-    return memory.matrices.get(weight)!.map((part: Part, i): Dispatch => {
+    const integers = !few && tuning.arithmetic === 'int8'
+    const { codes: xCodes, codeScales: xScales } = memory.working
+    const rounded: Dispatch = {
+      kernel: this.#kernel(`quantize ${columns}`, () => quantize(columns)),
+      buffers: { x, codes: xCodes, scales: xScales },
+      groups: (size) => [quantizeGroups(columns), count(size), 1],
+    }
+    const products = memory.matrices.get(weight)!.map((part: Part, i): Dispatch => {
       const other = second === undefined ? undefined : memory.matrices.get(second)![i]!
       return {
         kernel,
         buffers: {
           span: part.span,
           job: memory.working.job,
-          x,
+          ...(integers ? { x: xCodes, xScales } : { x }),
           ...(norm !== undefined && { norm: memory.norms.get(norm)! }),
           codes: part.codes,
           scales: part.scales,
@@ -236,6 +245,7 @@ export class Chain {
         groups: (size) => grid(Math.ceil(part.rows / groupRows), Math.ceil(count(size) / tokens)),
       }
     })
+    return integers ? [rounded, ...products] : products
   }
 
   #few(shape: ProductShape, norm: number | undefined): FewShape {

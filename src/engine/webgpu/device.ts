@@ -9,6 +9,8 @@ export interface Gpu {
   readonly subgroups: boolean
   /** Kernels may compute in float16. */
   readonly f16: boolean
+  /** Kernels may multiply packed 8-bit integers. */
+  readonly integers: boolean
   /** Why the device is of no use any more: unavailable when it was lost, out_of_memory, internal when it refused something. */
   readonly failure: FacetError | undefined
   /** @throws FacetError the failure, once there is one */
@@ -39,6 +41,8 @@ export interface FoundAdapter {
   readonly adapterName: string
   /** Optional features that kernels have a use for, as far as the adapter has them. */
   readonly features: readonly GPUFeatureName[]
+  /** Kernels may multiply packed 8-bit integers. */
+  readonly integers: boolean
   /** As high as the adapter has them: they cost nothing. */
   readonly limits: Readonly<Record<(typeof RAISED)[number], number>>
 }
@@ -66,6 +70,7 @@ export async function findAdapter(options: AdapterOptions = {}): Promise<FoundAd
   return {
     adapter,
     adapterName: nameOf(adapter.info),
+    integers: !plain && multipliesIntegers(gpu),
     features: plain ? [] : FEATURES.filter((feature) => adapter.features.has(feature)),
     limits: plain
       ? GUARANTEED
@@ -78,22 +83,37 @@ export async function findAdapter(options: AdapterOptions = {}): Promise<FoundAd
 
 /** @throws FacetError unsupported when there is no WebGPU, no adapter or no device */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
-  if (options.device) return watched(options.device, nameOf(options.device.adapterInfo), true)
-  const { adapter, adapterName, features, limits } = await findAdapter(options)
+  if (options.device) {
+    const { device, gpu = await findGpu() } = options
+    const adapterName = nameOf(device.adapterInfo)
+    return watched(device, { adapterName, integers: multipliesIntegers(gpu), shared: true })
+  }
+  const { adapter, adapterName, features, integers, limits } = await findAdapter(options)
   const timed = options.timestamps === true && adapter.features.has('timestamp-query')
   try {
     const device = await adapter.requestDevice({
       requiredFeatures: [...features, ...(timed ? (['timestamp-query'] as const) : [])],
       requiredLimits: limits,
     })
-    return watched(device, adapterName, false)
+    return watched(device, { adapterName, integers, shared: false })
   } catch (cause) {
     const message = `${adapterName} gives no WebGPU device: ${oneLine(cause)}; use --engine wasm.`
     throw new FacetError('unsupported', message, { field: 'graph', cause })
   }
 }
 
-function watched(device: GPUDevice, adapterName: string, shared: boolean): Gpu {
+function multipliesIntegers({ wgslLanguageFeatures }: Partial<GPU>): boolean {
+  return wgslLanguageFeatures?.has('packed_4x8_integer_dot_product') === true
+}
+
+function watched(
+  device: GPUDevice,
+  {
+    adapterName,
+    integers,
+    shared,
+  }: { readonly adapterName: string; readonly integers: boolean; readonly shared: boolean },
+): Gpu {
   let failure: FacetError | undefined
   let released = false
   void device.lost.then((lost) => {
@@ -110,6 +130,7 @@ function watched(device: GPUDevice, adapterName: string, shared: boolean): Gpu {
     adapterName,
     subgroups: device.features.has('subgroups'),
     f16: device.features.has('shader-f16'),
+    integers,
     get failure() {
       return failure
     },

@@ -88,7 +88,7 @@ export function fewProduct(shape: FewShape): Kernel {
   }`
   return kernel({
     name: `${shape.name} of ${tokens}`,
-    bindings: bindingsOf(finish, norm !== undefined),
+    bindings: bindingsOf(finish, norm === undefined ? 'floats' : 'residual'),
     subgroups,
     workgroupSize: (lanes * tokens) / laneTokens,
     declarations: `${SPAN}${JOB_FUNCTIONS}${finishFunction(shape)}

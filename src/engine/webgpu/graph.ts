@@ -6,6 +6,7 @@ import type { Graph, KvCache, Outcome, SampledSlice, Slice } from '../graph.ts'
 import type { OpenedModel } from '../model-file.ts'
 import { PAGE, PagePool } from '../page-pool.ts'
 import { PagedKvCache } from '../paged-cache.ts'
+import type { CacheBits } from './cached.ts'
 import type { ChainParts, Subgroups } from './chain.ts'
 import { allocating, type Gpu, type GpuOptions, openGpu } from './device.ts'
 import { LOGIT_ROWS } from './job.ts'
@@ -15,6 +16,7 @@ import { type KernelTimes, profile } from './profile.ts'
 import type { OnCompiled } from './program.ts'
 import { compilePrograms, type RunnerParts, widthsFor } from './runner.ts'
 import { Stepper } from './stepper.ts'
+import type { Arithmetic } from './tile.ts'
 import { TUNING, type Tuning, type TuningStore, tuned } from './tuning.ts'
 import { measuringOn, tuningKey } from './warm-up.ts'
 
@@ -24,10 +26,17 @@ export interface WebGpuOptions extends GpuOptions {
   readonly sequences: number
   /** Positions of each. */
   readonly contextTokens: number
+  /** Bits of a cached key or value. Default 16: float16. */
+  readonly cacheBits?: CacheBits | undefined
   /** Most bytes a kernel sees in one buffer; weights are split below it. Default: the device's limit. */
   readonly bindingBytes?: number
   /** What products are cut into. Default: what `tunings` remembers or finds, or what is good elsewhere. */
   readonly tuning?: Partial<Tuning>
+  /**
+   * What products of many tokens may multiply: the fastest on this adapter, as `tunings` remembers or finds it,
+   * and the first where nothing is measured. Default: all that the device has, float32 first.
+   */
+  readonly arithmetics?: readonly Arithmetic[]
   /** Where tunings are remembered; adapters made of software are not tuned. */
   readonly tunings?: TuningStore
   /** Milliseconds, for tuning. */
@@ -44,7 +53,7 @@ export interface WebGpuOptions extends GpuOptions {
  * checksum_mismatch
  */
 export async function createWebGpuGraph(options: WebGpuOptions): Promise<WebGpuGraph> {
-  const { model, sequences, contextTokens } = options
+  const { model, sequences, contextTokens, cacheBits } = options
   const { config } = model
   const gpu = await openGpu(options)
   let memory: GpuMemory | undefined
@@ -52,10 +61,13 @@ export async function createWebGpuGraph(options: WebGpuOptions): Promise<WebGpuG
     const { maxStorageBufferBindingSize, maxBufferSize } = gpu.device.limits
     const allowed = Math.min(maxStorageBufferBindingSize, maxBufferSize)
     const bindingBytes = Math.min(allowed, options.bindingBytes ?? allowed)
-    const plan = planGpu(config, model.manifest, { sequences, contextTokens, bindingBytes })
+    const arithmetics = arithmeticsOf(gpu, options)
+    const integers = arithmetics.includes('int8')
+    const sizes = { sequences, contextTokens, bindingBytes, cacheBits, integers }
+    const plan = planGpu(config, model.manifest, sizes)
     memory = await allocating(gpu, plan.figures, () => allocate(gpu, config, plan))
     const untuned = { config, plan, memory, subgroups: subgroupsOf(gpu) }
-    const parts = { ...untuned, tuning: await tuningFor(gpu, untuned, options) }
+    const parts = { ...untuned, tuning: await tuningFor(gpu, untuned, arithmetics, options) }
     const { onCompiled = model.reading.onCompiled } = options
     const compiling = compilePrograms(gpu, parts, sequences, onCompiled)
     let failure: unknown
@@ -80,11 +92,29 @@ export async function createWebGpuGraph(options: WebGpuOptions): Promise<WebGpuG
 async function tuningFor(
   gpu: Gpu,
   parts: Omit<ChainParts, 'tuning'>,
+  arithmetics: readonly [Arithmetic, ...Arithmetic[]],
   { tuning, tunings, sequences, now = () => performance.now() }: WebGpuOptions,
 ): Promise<Tuning> {
-  if (tuning || !tunings || gpu.device.adapterInfo.isFallbackAdapter) return { ...TUNING, ...tuning }
-  const widths = widthsFor(TUNING, sequences)
-  return tuned(tunings, tuningKey(gpu, parts), widths, measuringOn(gpu, parts, now))
+  if (tuning || !tunings || gpu.device.adapterInfo.isFallbackAdapter) {
+    return { ...TUNING, arithmetic: arithmetics[0], ...tuning }
+  }
+  const choices = { widths: widthsFor(TUNING, sequences), arithmetics }
+  return tuned(tunings, tuningKey(gpu, parts, arithmetics), choices, measuringOn(gpu, parts, now))
+}
+
+/** @throws FacetError unsupported when the device has none of those that may be used */
+function arithmeticsOf(
+  gpu: Gpu,
+  { arithmetics = ['f32', 'f16', 'int8'] }: WebGpuOptions,
+): [Arithmetic, ...Arithmetic[]] {
+  const has: Readonly<Record<Arithmetic, boolean>> = { f32: true, f16: gpu.f16, int8: gpu.integers }
+  const [first, ...rest] = arithmetics.filter((each) => has[each])
+  if (first !== undefined) return [first, ...rest]
+  throw new FacetError(
+    'unsupported',
+    `${gpu.adapterName} does not multiply in ${arithmetics.join(' or ')}; add f32 to arithmetics.`,
+    { field: 'arithmetics' },
+  )
 }
 
 function subgroupsOf({ device, subgroups }: Gpu): Subgroups | undefined {

@@ -21,6 +21,8 @@ export interface KernelParts {
   readonly bindings: Readonly<Record<string, Binding>>
   /** Whether the code uses subgroup built-ins. */
   readonly subgroups?: boolean
+  /** Whether it uses float16. */
+  readonly f16?: boolean
   /** Functions and workgroup variables. */
   readonly declarations?: string
   readonly workgroupSize: number
@@ -34,7 +36,7 @@ export const uniform = (type: string): Binding => ({ access: 'uniform', type })
 
 /** Writes the declarations that every kernel has around its body. */
 export function kernel(parts: KernelParts): Kernel {
-  const { name, bindings, subgroups = false, declarations = '', workgroupSize, body } = parts
+  const { name, bindings, subgroups = false, f16 = false, declarations = '', workgroupSize, body } = parts
   const declared = Object.entries(bindings).map(([variable, { access, type }], i) => {
     const space = access === 'uniform' ? 'var<uniform>' : `var<storage, ${access}>`
     return `@group(0) @binding(${i}) ${space} ${variable}: ${type};`
@@ -42,7 +44,7 @@ export function kernel(parts: KernelParts): Kernel {
   const lanes = subgroups
     ? ', @builtin(subgroup_invocation_id) subgroupLane: u32, @builtin(subgroup_size) subgroupSize: u32'
     : ''
-  const code = `${subgroups ? 'enable subgroups;' : ''}
+  const code = `${subgroups ? 'enable subgroups;' : ''}${f16 ? 'enable f16;' : ''}
 ${declared.join('\n')}
 ${declarations}
 @compute @workgroup_size(${workgroupSize})

@@ -2,12 +2,14 @@
 import type { Graph } from '../graph.ts'
 import type { OpenedModel } from '../model-file.ts'
 import { type Replacement, recovering } from '../recovery.ts'
+import type { CacheBits } from './cached.ts'
 import { createWebGpuGraph } from './graph.ts'
 import type { TuningStore } from './tuning.ts'
 
 export interface GpuOpenOptions {
   readonly slots: number
   readonly contextTokens?: number
+  readonly cacheBits?: CacheBits | undefined
   readonly tunings?: TuningStore
   readonly onReplaced?: (replacement: Replacement) => void
 }
@@ -18,11 +20,17 @@ export interface GpuOpenOptions {
  */
 export async function openGpuGraph(
   model: OpenedModel,
-  { slots, contextTokens = model.config.contextTokens, tunings, onReplaced }: GpuOpenOptions,
+  { slots, contextTokens = model.config.contextTokens, cacheBits, tunings, onReplaced }: GpuOpenOptions,
   openFallback: (model: OpenedModel) => Promise<Graph>,
 ): Promise<Graph> {
   const open = (from: OpenedModel): Promise<Graph> =>
-    createWebGpuGraph({ model: from, sequences: slots, contextTokens, ...(tunings && { tunings }) })
+    createWebGpuGraph({
+      model: from,
+      sequences: slots,
+      contextTokens,
+      cacheBits,
+      ...(tunings && { tunings }),
+    })
   // The weights are read again then, and nobody waits to hear how far that is.
   const silent: OpenedModel = { ...model, reading: { verify: model.reading.verify } }
   return recovering(await open(model), {

@@ -6,6 +6,7 @@ import { formatBytes } from '../../gemma/memory-plan.ts'
 import { tensorShapes } from '../../gemma/weights.ts'
 import { PAGE } from '../page-pool.ts'
 import { type Bits, BLOCK } from './activations.ts'
+import type { CacheBits } from './cached.ts'
 import { type ChoiceLayout, layOutChoices } from './choices.ts'
 import { type SamplingSizes, samplingSizes } from './choosing.ts'
 import { FEW, jobWords, LOGIT_ROWS, MANY } from './job.ts'
@@ -17,6 +18,10 @@ export interface PlanOptions {
   readonly contextTokens: number
   /** Most bytes of one buffer that a kernel sees: maxStorageBufferBindingSize. */
   readonly bindingBytes: number
+  /** Of a key or value. Default 16. */
+  readonly cacheBits?: CacheBits | undefined
+  /** Whether products may multiply 8-bit integers. */
+  readonly integers?: boolean
 }
 
 /** Rows of a weight that lie in buffers of their own. */
@@ -34,6 +39,8 @@ export type Working = Readonly<
     | 'attended'
     | 'gated'
     | 'product'
+    | 'codes'
+    | 'codeScales'
     | 'sums'
     | 'tops'
     | 'logits'
@@ -44,7 +51,9 @@ export type Working = Readonly<
 >
 
 export interface GpuPlan {
+  /** Of a weight. */
   readonly bits: Bits
+  readonly cacheBits: CacheBits
   /** By tensor name. */
   readonly matrices: ReadonlyMap<string, MatrixPlan>
   /** Elements of each norm, by tensor name. */
@@ -85,7 +94,7 @@ const MOST_SPLITS = 256
  * figures, when a buffer would be larger than the device allows
  */
 export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOptions): GpuPlan {
-  const { sequences, contextTokens, bindingBytes } = options
+  const { sequences, contextTokens, bindingBytes, cacheBits = 16, integers = false } = options
   const bits = bitsOf(manifest)
   const matrices = new Map<string, MatrixPlan>()
   const norms = new Map<string, number>()
@@ -110,7 +119,7 @@ export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOp
 
   const { hiddenSize, intermediateSize, heads, kvHeads, headDim, vocabSize, layers } = config
   const pageCount = sequences * Math.ceil(contextTokens / PAGE)
-  const pageBytes = kvHeads * PAGE * headDim * 4
+  const pageBytes = (kvHeads * PAGE * headDim * cacheBits) / 8
   const tableWords = Math.ceil(contextTokens / PAGE)
   const split = Math.max(
     SPLIT_POSITIONS,
@@ -118,6 +127,7 @@ export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOp
   )
   const splits = FEW * heads * Math.ceil(contextTokens / split)
   const floats = (count: number): number => count * 4
+  const mostColumns = integers ? Math.max(hiddenSize, heads * headDim, intermediateSize) : BLOCK
   const choices = layOutChoices(vocabSize)
   const working: Working = {
     x: floats(MANY * hiddenSize),
@@ -126,6 +136,8 @@ export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOp
     attended: floats(MANY * heads * headDim),
     gated: floats(MANY * intermediateSize),
     product: floats(config.postNorms ? MANY * hiddenSize : 4),
+    codes: MANY * mostColumns,
+    codeScales: floats((MANY * mostColumns) / BLOCK),
     sums: floats(splits * headDim),
     tops: floats(splits * 2),
     logits: floats(LOGIT_ROWS * vocabSize),
@@ -145,6 +157,7 @@ export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOp
   }
   return {
     bits,
+    cacheBits,
     matrices,
     norms,
     working,

@@ -2,6 +2,7 @@
 import { option, SLOTS } from '../backend.ts'
 import { readConfig, readManifest } from '../model-file.ts'
 import type { ModelFiles } from '../model-files.ts'
+import type { CacheBits } from './cached.ts'
 import { type AdapterOptions, findAdapter } from './device.ts'
 import { planGpu } from './plan.ts'
 
@@ -9,6 +10,7 @@ export interface ProbeOptions extends AdapterOptions {
   /** As for loadEngine. */
   readonly slots?: number
   readonly contextTokens?: number
+  readonly cacheBits?: CacheBits | undefined
 }
 
 /** The adapter, and what the model takes of it. Sizes in bytes. */
@@ -39,13 +41,15 @@ export interface GpuProbe {
  * invalid_request
  */
 export async function probeGpu(files: ModelFiles, options: ProbeOptions = {}): Promise<GpuProbe> {
-  const { adapterName, features, limits } = await findAdapter(options)
+  const { adapterName, features, integers, limits } = await findAdapter(options)
   const manifest = await readManifest(files)
   const config = await readConfig(files, manifest)
   const plan = planGpu(config, manifest, {
     sequences: option('slots', options.slots ?? SLOTS, 1),
     contextTokens: option('contextTokens', options.contextTokens ?? config.contextTokens, 1),
     bindingBytes: Math.min(...Object.values(limits)),
+    cacheBits: options.cacheBits,
+    integers,
   })
   const { weightBytes, cacheBytes, workingBytes, totalBytes, figures } = plan
   return {

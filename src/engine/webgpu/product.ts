@@ -24,12 +24,16 @@ export interface ProductShape {
 /** Which rows of a weight the bound buffers hold. */
 export const SPAN: string = 'struct Span { first: u32, rows: u32 }\n'
 
-export function bindingsOf({ kind }: Finish, norm: boolean): Readonly<Record<string, Binding>> {
+/** What a product's input is: activations; the residual, to be normalized; or 8-bit codes of activations. */
+export type Input = 'floats' | 'residual' | 'codes'
+
+export function bindingsOf({ kind }: Finish, input: Input): Readonly<Record<string, Binding>> {
   return {
     span: uniform('Span'),
     job: read('array<u32>'),
-    x: read('array<vec4f>'),
-    ...(norm && { norm: read('array<vec4f>') }),
+    x: read(input === 'codes' ? 'array<vec4u>' : 'array<vec4f>'),
+    ...(input === 'codes' && { xScales: read('array<f32>') }),
+    ...(input === 'residual' && { norm: read('array<vec4f>') }),
     codes: read('array<vec4u>'),
     scales: read('array<u32>'),
     ...(kind === 'geglu' && { codes2: read('array<vec4u>'), scales2: read('array<u32>') }),

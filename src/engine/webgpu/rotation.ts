@@ -1,6 +1,7 @@
 /** WGSL of rotary positions: queries and keys turned by their angles, keys and values written to their pages. */
 import type { GemmaConfig } from '../../gemma/config.ts'
 import { PAGE } from '../page-pool.ts'
+import { type CacheBits, cachedFunctions, cachedType } from './cached.ts'
 import { JOB_FUNCTIONS } from './job.ts'
 import { f32, type Kernel, kernel, read, readWrite } from './kernel.ts'
 
@@ -15,41 +16,43 @@ export type HeadShape = Pick<
  * and values to their pages. One workgroup a token and head: queries, then keys, then values.
  *
  * A page holds keys as (headDim / 4, PAGE) vectors of four, so that lanes with neighbouring positions read
- * neighbouring vectors, and values as (PAGE, headDim).
+ * neighbouring vectors, and values as (PAGE, headDim / 4).
  */
-export function rotate({ heads, kvHeads, headDim, attentionScale, qkNorm, rmsNormEps }: HeadShape): Kernel {
-  const half = headDim / 2
-  const width = (heads + 2 * kvHeads) * headDim
+export function rotate(shape: HeadShape, cacheBits: CacheBits): Kernel {
+  const { heads, kvHeads, headDim, attentionScale, qkNorm, rmsNormEps } = shape
+  const vectors = headDim / 4
+  const half = vectors / 2
+  const width = (heads + 2 * kvHeads) * vectors
   const lanes = 64
   return kernel({
     name: 'rotation',
     bindings: {
       job: read('array<u32>'),
-      angles: read('array<vec2f>'),
-      qkv: readWrite('array<f32>'),
-      keys: readWrite('array<f32>'),
-      values: readWrite('array<f32>'),
-      ...(qkNorm && { queryNorm: read('array<f32>'), keyNorm: read('array<f32>') }),
+      angles: read('array<vec4f>'),
+      qkv: readWrite('array<vec4f>'),
+      keys: readWrite(cachedType(cacheBits)),
+      values: readWrite(cachedType(cacheBits)),
+      ...(qkNorm && { queryNorm: read('array<vec4f>'), keyNorm: read('array<vec4f>') }),
     },
     workgroupSize: lanes,
-    declarations: `${JOB_FUNCTIONS}
+    declarations: `${JOB_FUNCTIONS}${cachedFunctions(cacheBits)}
 var<workgroup> squares: array<f32, ${lanes}>;`,
     body: `
   let t = workgroup.x;
   let head = workgroup.y;
   let position = positionOf(t);
-  let origin = t * ${width}u + head * ${headDim}u;
+  let origin = t * ${width}u + head * ${vectors}u;
   let page = job[tableOf(t) + position / ${PAGE}u] * ${kvHeads}u;
   let slot = position % ${PAGE}u;
   if (head >= ${heads + kvHeads}u) {
-    let to = ((page + head - ${heads + kvHeads}u) * ${PAGE}u + slot) * ${headDim}u;
-    for (var i = lane; i < ${headDim}u; i += ${lanes}u) { values[to + i] = qkv[origin + i]; }
+    let to = ((page + head - ${heads + kvHeads}u) * ${PAGE}u + slot) * ${vectors}u;
+    for (var i = lane; i < ${vectors}u; i += ${lanes}u) { values[to + i] = toCached(qkv[origin + i]); }
     return;
   }
   ${
     qkNorm
       ? `var square = 0.0;
-  for (var i = lane; i < ${headDim}u; i += ${lanes}u) { square += qkv[origin + i] * qkv[origin + i]; }
+  for (var i = lane; i < ${vectors}u; i += ${lanes}u) { square += dot(qkv[origin + i], qkv[origin + i]); }
   squares[lane] = square;
   workgroupBarrier();
   var sum = 0.0;
@@ -57,29 +60,36 @@ var<workgroup> squares: array<f32, ${lanes}>;`,
   let factor = inverseSqrt(sum / ${headDim}.0 + ${f32(rmsNormEps)});`
       : ''
   }
-  for (var i = lane; i < ${half}u; i += ${lanes}u) {
-    var a = qkv[origin + i];
-    var b = qkv[origin + i + ${half}u];
+  for (var pair = lane; pair < ${half}u; pair += ${lanes}u) {
+    var a = qkv[origin + pair];
+    var b = qkv[origin + pair + ${half}u];
     ${
       qkNorm
-        ? `if (head < ${heads}u) { a *= factor * queryNorm[i]; b *= factor * queryNorm[i + ${half}u]; }
-    else { a *= factor * keyNorm[i]; b *= factor * keyNorm[i + ${half}u]; }`
+        ? `if (head < ${heads}u) { a *= factor * queryNorm[pair]; b *= factor * queryNorm[pair + ${half}u]; }
+    else { a *= factor * keyNorm[pair]; b *= factor * keyNorm[pair + ${half}u]; }`
         : ''
     }
-    let angle = angles[position * ${half}u + i];
-    let c = a * angle.x - b * angle.y;
-    let d = b * angle.x + a * angle.y;
+    ${turn(half)}
     if (head < ${heads}u) {
-      qkv[origin + i] = c * ${f32(attentionScale)};
-      qkv[origin + i + ${half}u] = d * ${f32(attentionScale)};
+      qkv[origin + pair] = c * ${f32(attentionScale)};
+      qkv[origin + pair + ${half}u] = d * ${f32(attentionScale)};
     } else {
-      let to = (page + head - ${heads}u) * ${headDim / 4}u;
-      let j = i + ${half}u;
-      keys[((to + i / 4u) * ${PAGE}u + slot) * 4u + i % 4u] = c;
-      keys[((to + j / 4u) * ${PAGE}u + slot) * 4u + j % 4u] = d;
+      let to = (page + head - ${heads}u) * ${vectors}u + pair;
+      keys[to * ${PAGE}u + slot] = toCached(c);
+      keys[(to + ${half}u) * ${PAGE}u + slot] = toCached(d);
     }
   }`,
   })
+}
+
+/** Vectors a and b of a head, `half` vectors apart, turned to c and d. */
+function turn(half: number): string {
+  return `let angle0 = angles[(position * ${half}u + pair) * 2u];
+    let angle1 = angles[(position * ${half}u + pair) * 2u + 1u];
+    let cosine = vec4f(angle0.xz, angle1.xz);
+    let sine = vec4f(angle0.yw, angle1.yw);
+    let c = a * cosine - b * sine;
+    let d = b * cosine + a * sine;`
 }
 
 /** The rotation as `rotate` does it, by the workgroup that attends; the one whose split the token is in writes. */
@@ -103,22 +113,17 @@ export function turnHere(
     let at = t * ${width}u + head * ${vectors}u + pair;
     let a = qkv[at];
     let b = qkv[at + ${half}u];
-    let angle0 = angles[(position * ${half}u + pair) * 2u];
-    let angle1 = angles[(position * ${half}u + pair) * 2u + 1u];
-    let cosine = vec4f(angle0.xz, angle1.xz);
-    let sine = vec4f(angle0.yw, angle1.yw);
-    let c = a * cosine - b * sine;
-    let d = b * cosine + a * sine;
+    ${turn(half)}
     if (h < ${share}u) {
       query[h * ${vectors}u + pair] = c * ${f32(attentionScale)};
       query[h * ${vectors}u + pair + ${half}u] = d * ${f32(attentionScale)};
     } else if (writes) {
-      keys[(pageHere * ${vectors}u + pair) * ${PAGE}u + slotHere] = c;
-      keys[(pageHere * ${vectors}u + pair + ${half}u) * ${PAGE}u + slotHere] = d;
+      keys[(pageHere * ${vectors}u + pair) * ${PAGE}u + slotHere] = toCached(c);
+      keys[(pageHere * ${vectors}u + pair + ${half}u) * ${PAGE}u + slotHere] = toCached(d);
     }
   }
   if (writes && lane < ${vectors}u) {
-    values[(pageHere * ${PAGE}u + slotHere) * ${vectors}u + lane] = qkv[t * ${width}u + (${heads + kvHeads}u + workgroup.y) * ${vectors}u + lane];
+    values[(pageHere * ${PAGE}u + slotHere) * ${vectors}u + lane] = toCached(qkv[t * ${width}u + (${heads + kvHeads}u + workgroup.y) * ${vectors}u + lane]);
   }
   storageBarrier();`
 }

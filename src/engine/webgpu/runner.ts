@@ -5,6 +5,7 @@ import { ALTERNATIVE_WORDS, ALTERNATIVES, RESULT_WORDS } from './choices.ts'
 import { choosing } from './choosing.ts'
 import type { Gpu } from './device.ts'
 import { LOGIT_ROWS } from './job.ts'
+import { LazyProgram } from './lazy-program.ts'
 import type { GpuMemory } from './memory.ts'
 import type { GpuPlan } from './plan.ts'
 import { Compiler, type OnCompiled, type PassSize, type Program } from './program.ts'
@@ -15,7 +16,8 @@ export interface Programs {
   readonly many: Program
   /** From the narrowest. */
   readonly few: readonly { readonly width: number; readonly layers: Program; readonly head: Program }[]
-  readonly choosing: Program
+  /** From logits to tokens. */
+  readonly choosing: LazyProgram
 }
 
 /** Only widths that so many sequences need. */
@@ -24,6 +26,7 @@ export function widthsFor({ rows }: Tuning, sequences: number): number[] {
   return widths.filter((_, i) => i === 0 || widths[i - 1]! < sequences)
 }
 
+/** What every step needs is compiled when this ends; the choice of tokens, on hardware, soon after. */
 export async function compilePrograms(
   gpu: Gpu,
   parts: ChainParts,
@@ -40,11 +43,11 @@ export async function compilePrograms(
     ])
     return { width, layers, head }
   })
-  const [many, chooses, ...narrow] = await Promise.all([
-    compiler.program(new Chain(parts, 'many').layers()),
-    compiler.program(choosing({ layout: plan.choices, buffers: memory.working, turns: memory.turns })),
-    ...few,
-  ])
+  const [many, ...narrow] = await Promise.all([compiler.program(new Chain(parts, 'many').layers()), ...few])
+  const dispatches = choosing({ layout: plan.choices, buffers: memory.working, turns: memory.turns })
+  const chooses = new LazyProgram(compiler, dispatches)
+  // Software takes seconds of every core for it.
+  if (!gpu.device.adapterInfo.isFallbackAdapter) chooses.compileAll()
   return { many, few: narrow, choosing: chooses }
 }
 
@@ -86,6 +89,16 @@ export class Runner {
 
   constructor(parts: RunnerParts) {
     this.#parts = parts
+  }
+
+  /** Whether `submit` has all the kernels that this takes. */
+  isReady(work: Work): boolean {
+    return this.#parts.programs.choosing.isReady(work)
+  }
+
+  /** @throws FacetError unsupported when a kernel does not compile */
+  makeReady(work: Work): Promise<void> {
+    return this.#parts.programs.choosing.prepare(work)
   }
 
   submit(work: Work): Submitted {
@@ -132,7 +145,7 @@ export class Runner {
     return [
       ...(layers === 'many' ? [many] : layers === 'few' ? [width(tokens).layers] : []),
       ...(rows > 0 ? [width(rows).head] : []),
-      ...(choices !== 0 ? [choosing] : []),
+      ...(choices !== 0 ? [choosing.program] : []),
     ]
   }
 

@@ -109,6 +109,7 @@ export class Stepper {
         done,
       )
       const work: Work = { layers, tokens, splits, ...rows.wants, rows: rows.rows.length }
+      if (!this.runner.isReady(work)) await this.runner.makeReady(work)
       const submitted = this.runner.submit(work)
       if (done === 0) for (const { cache, tokens } of parts) cache.advance(tokens)
       if (work.rows === 0) continue
@@ -174,10 +175,8 @@ export class Stepper {
     const splits = this.splitsOf(parts)
     this.writeJob(parts, splits)
     const { length } = expected
-    return {
-      expected,
-      submitted: this.runner.submit({ layers: 'few', tokens: length, rows: length, splits, ...rows.wants }),
-    }
+    const work: Work = { layers: 'few', tokens: length, rows: length, splits, ...rows.wants }
+    return this.runner.isReady(work) ? { expected, submitted: this.runner.submit(work) } : undefined
   }
 
   /** The tokens that were submitted ahead are known now. */

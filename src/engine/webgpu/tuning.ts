@@ -1,7 +1,11 @@
 /** What products are cut into: found on each adapter by a short measurement, and remembered. */
 import type { Width } from './chain.ts'
+import type { Arithmetic } from './tile.ts'
 
-/** What products are cut into. Results differ in their last bits between cuts of other `lanes`, never else. */
+/**
+ * What products are cut into. Results differ in their last bits between cuts of other `lanes`, and by as much as
+ * its rounding between one `arithmetic` and another, never else.
+ */
 export interface Tuning {
   /** Most lanes along a row, in products of few tokens. */
   readonly lanes: number
@@ -11,6 +15,8 @@ export interface Tuning {
   readonly laneTokens: number
   /** Whether products of many tokens read ahead. */
   readonly ahead: boolean
+  /** What products of many tokens multiply. */
+  readonly arithmetic: Arithmetic
 }
 
 /** Good on the adapters that were measured. */
@@ -19,16 +25,28 @@ export const TUNING: Tuning = {
   rows: { 1: 4, 2: 4, 4: 8, 8: 8, 16: 8 },
   laneTokens: 8,
   ahead: true,
+  arithmetic: 'f32',
 }
 
 const LANES = [32, 64, 128] as const
 const ROWS = [2, 4, 8] as const
 const LANE_TOKENS = [4, 8] as const
+const ARITHMETICS = ['f32', 'f16', 'int8'] as const satisfies readonly Arithmetic[]
+/** What is less exact must take at most so much of the time, so that chance does not decide about results. */
+const WORTH = 0.8
 
 /** Remembers what was found. Never fails: what cannot be kept is found again another time. */
 export interface TuningStore {
   read(key: string): Promise<string | undefined>
   write(key: string, tuning: string): Promise<void>
+}
+
+/** Between what a tuning is found. */
+export interface TuningChoices {
+  /** Numbers of tokens that are computed at once. */
+  readonly widths: readonly number[]
+  /** For products of many tokens, the most exact first. */
+  readonly arithmetics: readonly Arithmetic[]
 }
 
 /** How long a step of this width takes, in any unit. */
@@ -37,26 +55,27 @@ export type Measure = (tuning: Tuning, width: Width) => Promise<number>
 /**
  * The tuning that is remembered under this key, or the best of about twenty that are measured now.
  *
- * @param widths numbers of tokens that are computed at once
  * @throws FacetError what `measure` throws
  */
 export async function tuned(
   store: TuningStore,
   key: string,
-  widths: readonly number[],
+  { widths, arithmetics }: TuningChoices,
   measure: Measure,
 ): Promise<Tuning> {
   const known = tuningFrom(await store.read(key))
   if (known) return known
-  const best = async (from: readonly Tuning[], width: Width): Promise<Tuning> => {
-    let least = Number.POSITIVE_INFINITY
+  const fastest = async (from: readonly Tuning[], width: Width): Promise<{ took: number; found: Tuning }> => {
+    let took = Number.POSITIVE_INFINITY
     let found = from[0]!
     for (const candidate of from) {
-      const took = await measure(candidate, width)
-      if (took < least) [least, found] = [took, candidate]
+      const taken = await measure(candidate, width)
+      if (taken < took) [took, found] = [taken, candidate]
     }
-    return found
+    return { took, found }
   }
+  const best = async (from: readonly Tuning[], width: Width): Promise<Tuning> =>
+    (await fastest(from, width)).found
   let tuning = await best(
     LANES.map((lanes) => ({ ...TUNING, lanes })),
     1,
@@ -70,10 +89,12 @@ export async function tuned(
     const candidates = LANE_TOKENS.map((laneTokens) => ({ ...tuning, laneTokens }))
     tuning = await best(candidates, widest)
   }
-  tuning = await best(
-    [true, false].map((ahead) => ({ ...tuning, ahead })),
-    'many',
-  )
+  let took = Number.POSITIVE_INFINITY
+  for (const arithmetic of arithmetics) {
+    const candidates = [true, false].map((ahead) => ({ ...tuning, ahead, arithmetic }))
+    const other = await fastest(candidates, 'many')
+    if (other.took < took * WORTH) [tuning, took] = [other.found, other.took]
+  }
   await store.write(key, JSON.stringify(tuning))
   return tuning
 }
@@ -88,19 +109,20 @@ export function tuningFrom(text: string | undefined): Tuning | undefined {
     return undefined // a file that somebody changed: measured anew
   }
   if (typeof value !== 'object' || value === null) return undefined
-  const { lanes, rows, laneTokens, ahead } = value as Record<string, unknown>
+  const { lanes, rows, laneTokens, ahead, arithmetic } = value as Record<string, unknown>
   if (typeof rows !== 'object' || rows === null || typeof ahead !== 'boolean') return undefined
   const widths = Object.keys(TUNING.rows)
   const counts = rows as Record<string, unknown>
   const isWhole =
     isOneOf(LANES, lanes) &&
     isOneOf(LANE_TOKENS, laneTokens) &&
+    isOneOf(ARITHMETICS, arithmetic) &&
     Object.keys(counts).join() === widths.join() &&
     widths.every((width) => isOneOf(ROWS, counts[width]))
   return isWhole ? (value as Tuning) : undefined
 }
 
-function isOneOf(allowed: readonly number[], value: unknown): boolean {
+function isOneOf(allowed: readonly unknown[], value: unknown): boolean {
   return allowed.some((each) => each === value)
 }
 

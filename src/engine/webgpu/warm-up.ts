@@ -3,6 +3,7 @@ import { Chain, type ChainParts, type Width } from './chain.ts'
 import type { Gpu } from './device.ts'
 import { MANY } from './job.ts'
 import { Compiler } from './program.ts'
+import type { Arithmetic } from './tile.ts'
 import type { Measure } from './tuning.ts'
 
 /** Enough layers that their weights do not stay in the GPU's caches. */
@@ -39,8 +40,10 @@ export function measuringOn(gpu: Gpu, parts: Omit<ChainParts, 'tuning'>, now: ()
 export function tuningKey(
   { device, adapterName }: Gpu,
   { config, plan }: Omit<ChainParts, 'tuning'>,
+  arithmetics: readonly Arithmetic[],
 ): string {
   const { vendor, architecture, device: model } = device.adapterInfo
   const { hiddenSize, intermediateSize } = config
-  return [vendor, architecture, model, adapterName, hiddenSize, intermediateSize, plan.bits].join('/')
+  const adapter = [vendor, architecture, model, adapterName]
+  return [...adapter, hiddenSize, intermediateSize, plan.bits, arithmetics.join('+')].join('/')
 }

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest'
-import { create, globals } from 'webgpu'
 import type { ModelFiles } from '../../../src/engine/model-files.ts'
 import { filesFromDirectory } from '../../../src/engine/node.ts'
 import { type Replacement, recovering } from '../../../src/engine/recovery.ts'
@@ -13,8 +12,7 @@ import { configFrom } from '../../../src/gemma/config.ts'
 import { DATA_FILE, type Manifest } from '../../../src/gemma/manifest.ts'
 import { greedy, MODEL_DIRECTORY } from '../golden.ts'
 import { quantizedFixture, type TestModel, wasmGraph } from '../wasm/models.ts'
-
-Object.assign(globalThis, globals)
+import { dawn } from './dawn.ts'
 
 /** Software compiles the kernels in seconds, not milliseconds. */
 const SLOW = { timeout: 300_000 }
@@ -26,6 +24,7 @@ const open = (model: TestModel, options: Partial<WebGpuOptions> = {}): Promise<W
     sequences: 1,
     contextTokens: 64,
     tuning: { lanes: 32, rows: { 1: 2 }, laneTokens: 1, ahead: false },
+    gpu: dawn,
     ...options,
   })
 
@@ -42,11 +41,10 @@ interface WatchedGpu {
  * @param less what the adapter pretends to have
  */
 function watchedGpu(less: Partial<Pick<GPUAdapter, 'features' | 'limits'>> = {}): WatchedGpu {
-  const real = create([])
   const devices: GPUDevice[] = []
   const wanted: GPUDeviceDescriptor[] = []
   const requestAdapter = async (options?: GPURequestAdapterOptions): Promise<GPUAdapter | null> => {
-    const adapter = await real.requestAdapter(options)
+    const adapter = await dawn.requestAdapter(options)
     if (!adapter) return null
     const { info, features, limits } = adapter
     const requestDevice = async (descriptor: GPUDeviceDescriptor): Promise<GPUDevice> => {
@@ -120,10 +118,12 @@ describe('WebGPU', () => {
     const probe = await probeGpu(counted, { slots: 2, contextTokens: 512 })
     expect(probe.adapterName).toMatch(/./)
     expect(probe.weightBytes + probe.cacheBytes + probe.workingBytes).toBe(probe.totalBytes)
-    // Keys and values of 10 layers, 64 elements of float32 each, for 2 x 512 positions.
-    expect(probe.cacheBytes).toBe(10 * 2 * 64 * 4 * 1024)
+    // Keys and values of 10 layers, 64 elements of float16 each, for 2 x 512 positions.
+    expect(probe.cacheBytes).toBe(10 * 2 * 64 * 2 * 1024)
+    const exact = await probeGpu(counted, { slots: 2, contextTokens: 512, cacheBits: 32 })
+    expect(exact.cacheBytes).toBe(2 * probe.cacheBytes)
     expect(probe.maxStorageBufferBindingSize).toBeGreaterThanOrEqual(128 * 1024 ** 2)
-    await expect(probeGpu(counted, { slots: 100_000, plain: true })).rejects.toMatchObject({
+    await expect(probeGpu(counted, { slots: 400_000, plain: true })).rejects.toMatchObject({
       code: 'out_of_memory',
       message: expect.stringMatching(/needs .*TB of graphics memory: weights .*MB, KV cache .*TB.*134 MB/),
     })
@@ -202,7 +202,7 @@ describe('a graph on WebGPU', () => {
   })
 
   it('computes the same beside another on one device, which outlives both', SLOW, async () => {
-    const shared = await openGpu()
+    const shared = await openGpu({ gpu: dawn })
     const { device } = shared
     const model = await quantizedFixture('gemma-mqa')
     const [one, two] = await Promise.all([open(model, { device }), open(model, { device })])

@@ -1,56 +1,202 @@
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Graph } from '../../../src/engine/graph.ts'
 import { createReference } from '../../../src/engine/reference.ts'
+import { type Gpu, openGpu } from '../../../src/engine/webgpu/device.ts'
 import { createWebGpuGraph, type WebGpuOptions } from '../../../src/engine/webgpu/graph.ts'
-import { agreement, mixedSteps, referenceParts } from '../agreement.ts'
+import { agreement, idsBelow, referenceParts } from '../agreement.ts'
 import { goldenPrompts, greedy } from '../golden.ts'
-import { FIXTURES, quantizedFixture, shippedModel, type TestModel } from '../wasm/models.ts'
+import { FIXTURES, logitsOf, quantizedFixture, shippedModel, type TestModel } from '../wasm/models.ts'
+import { cosinesUpToTies } from '../wasm/rounding.ts'
+import { dawn } from './dawn.ts'
 
 /** Software compiles the kernels in seconds, not milliseconds. */
 const SLOW = { timeout: 300_000 }
 
-const open: Graph[] = []
-afterAll(() => Promise.all(open.splice(0).map((graph) => graph.dispose())))
+let gpu: Gpu
+beforeAll(async () => {
+  gpu = await openGpu({ gpu: dawn })
+})
+afterAll(() => gpu.release())
 
-async function gpuGraph(model: TestModel, options: Partial<WebGpuOptions> = {}): Promise<Graph> {
+/** Few variants, small ones: that much less to compile. */
+const tuning = { lanes: 32, rows: { 4: 2 }, laneTokens: 2, ahead: false } as const
+
+/** On the device that all tests share, but where an adapter without features is wanted. */
+async function withGraph<Result>(
+  model: TestModel,
+  options: Partial<WebGpuOptions>,
+  use: (graph: Graph) => Promise<Result>,
+): Promise<Result> {
   const graph = await createWebGpuGraph({
     model,
     sequences: 3,
-    contextTokens: Math.min(256, model.config.contextTokens),
-    tuning: { lanes: 32, rows: { 1: 2, 4: 2 }, laneTokens: 2, ahead: false },
+    contextTokens: Math.min(128, model.config.contextTokens),
+    gpu: dawn,
+    ...(!options.plain && { device: gpu.device }),
+    tuning,
     ...options,
   })
-  open.push(graph)
-  return graph
+  try {
+    return await use(graph)
+  } finally {
+    await graph.dispose()
+  }
+}
+
+/** Prompts of `first` and of 9 tokens, single tokens, then both at once. */
+function stepsFrom(vocabSize: number, first: number): (readonly number[][])[] {
+  const tokens = idsBelow(vocabSize, 90)
+  return [
+    [tokens.slice(0, first), tokens.slice(20, 29)],
+    [[8], [9], [10]],
+    [[11], tokens.slice(3, 6)],
+  ]
 }
 
 // Together: multi-query and multi-head attention, windows, both soft-caps, post-norms, norms of queries and
-// keys, two rotary bases; 90 positions: two chunks of attention and two splits.
+// keys, two rotary bases; more than a tile of tokens, two chunks of attention, two splits.
 describe.each([
-  ['gemma-mqa', 'int8', {}],
-  ['gemma-mha', 'int4', { plain: true }],
-  ['gemma2', 'int4', { bindingBytes: 600_000 }],
-  ['gemma3', 'int4', {}],
-] as const)('the kernels on %s in %s', (name, quant, options) => {
+  ['gemma-mqa', 'int8', 62, { tuning: { ...tuning, rows: { 1: 4, 4: 2 } } }],
+  ['gemma-mha', 'int4', 40, { plain: true, cacheBits: 32 }],
+  ['gemma2', 'int4', 40, { bindingBytes: 600_000 }],
+  ['gemma3', 'int4', 40, { tuning: { ...tuning, ahead: true } }],
+] as const)('the kernels on %s in %s', (name, quant, first, options) => {
   it('compute what the reference computes: prompts, single tokens, several sequences', SLOW, async () => {
     expect(FIXTURES).toContain(name)
     const model = await quantizedFixture(name, quant)
     const { config, weights } = await referenceParts(model)
-    const graph = await gpuGraph(model, options)
-    const found = await agreement(graph, createReference(config, weights), mixedSteps(config.vocabSize))
-    expect(found).toBeGreaterThan(0.9999)
+    const { cacheBits } = { cacheBits: 16 as const, ...options }
+    const reference = createReference(config, weights, { cacheBits })
+    const found = await withGraph(model, options, (graph) =>
+      agreement(graph, reference, stepsFrom(config.vocabSize, first)),
+    )
+    expect(found).toBeGreaterThan(0.99999)
   })
 })
 
+describe('keys and values of 16 bits', () => {
+  it('are rounded as the reference rounds them', SLOW, async () => {
+    const model = await quantizedFixture('gemma-mqa')
+    const { config, weights } = await referenceParts(model)
+    await withGraph(model, {}, async (graph) => {
+      const agreesWith = (cacheBits: 16 | 32): Promise<number> =>
+        agreement(graph, createReference(config, weights, { cacheBits }), stepsFrom(config.vocabSize, 12))
+      expect(await agreesWith(16)).toBeGreaterThan(await agreesWith(32))
+    })
+  })
+})
+
+describe('a sequence', () => {
+  it('gives the same bits alone as in company', SLOW, async () => {
+    const model = await quantizedFixture('gemma2')
+    const tokens = idsBelow(model.config.vocabSize, 30)
+    const prompts = [tokens.slice(0, 20), tokens.slice(4, 21), tokens.slice(2, 11)]
+    const answers = prompts.map((ids) => ({ ids, length: 4 }))
+    await withGraph(model, {}, async (graph) => {
+      const together = await greedy(graph, answers)
+      const [alone] = await greedy(graph, [answers[1]!])
+      expect(alone).toEqual(together[1])
+    })
+  })
+})
+
+describe.each([
+  ['with subgroups', {}],
+  ['without', { plain: true }],
+])('products of up to 16 tokens %s', (_, options) => {
+  it('compute what the reference computes for 9 to 16 sequences', SLOW, async () => {
+    const model = await quantizedFixture('gemma-mqa')
+    const { config, weights } = await referenceParts(model)
+    const ids = idsBelow(config.vocabSize, 200)
+    const prompts = Array.from({ length: 16 }, (_, i) => ids.slice(i, i + 2 + (i % 3)))
+    const single = (count: number): number[][] => Array.from({ length: count }, (_, i) => [ids[100 + i]!])
+    const steps = [prompts, ...[9, 12, 15, 16].map(single)]
+    const wide = { lanes: 32, rows: { 16: 2 }, laneTokens: 8, ahead: false }
+    const found = await withGraph(
+      model,
+      { sequences: 16, contextTokens: 128, tuning: wide, ...options },
+      (graph) => agreement(graph, createReference(config, weights, { cacheBits: 16 }), steps),
+    )
+    expect(found).toBeGreaterThan(0.99999)
+  })
+})
+
+// Prompts of more than a tile, compared token by token: the graph has all at once, the reference one after another.
+describe.each([
+  ['gemma-mqa', 'int8', false],
+  ['gemma-mha', 'int4', true],
+  ['gemma2', 'int4', false],
+  ['gemma3', 'int4', false],
+] as const)('products of 8-bit integers on %s in %s', (name, quant, ahead) => {
+  it('compute what the reference computes with activations in 8 bits', SLOW, async () => {
+    const model = await quantizedFixture(name, quant)
+    const tokens = idsBelow(model.config.vocabSize, 70)
+    const logits = await withGraph(
+      model,
+      { cacheBits: 32, arithmetics: ['int8'], tuning: { ...tuning, arithmetic: 'int8', ahead } },
+      (graph) => logitsOf(graph, tokens),
+    )
+    const rounding = { activationBits: 8, headActivationBits: 32 } as const
+    const found = await cosinesUpToTies(logits, tokens, await referenceParts(model), rounding)
+    expect(Math.min(...found)).toBeGreaterThan(0.9999)
+  })
+})
+
+describe('products in float16', () => {
+  it.each([
+    ['int4', true],
+    ['int8', false],
+  ] as const)(
+    'compute what the reference computes, with float32 in the place of float16: %s',
+    SLOW,
+    async (quant, ahead) => {
+      const model = await quantizedFixture('gemma-mqa', quant)
+      const { config, weights } = await referenceParts(model)
+      const { device, compiled } = await halfDevice()
+      const options = { device, tuning: { ...tuning, arithmetic: 'f16', ahead } } as const
+      const found = await withGraph(model, options, (graph) =>
+        agreement(
+          graph,
+          createReference(config, weights, { cacheBits: 16 }),
+          stepsFrom(config.vocabSize, 12),
+        ),
+      )
+      expect(compiled()).toBe(4)
+      expect(found).toBeGreaterThan(0.999999)
+      device.destroy()
+    },
+  )
+
+  it('are refused where the device has none', async () => {
+    const model = await quantizedFixture('gemma-mqa')
+    await expect(
+      withGraph(model, { device: gpu.device, arithmetics: ['f16'] }, async () => {}),
+    ).rejects.toMatchObject({ code: 'unsupported', field: 'arithmetics' })
+  })
+})
+
+/** A device that says it has shader-f16, and whose compiler takes float32 for it. */
+async function halfDevice(): Promise<{ device: GPUDevice; compiled: () => number }> {
+  const adapter = (await dawn.requestAdapter())!
+  // Tiles of float32 are twice as large.
+  const device = await adapter.requestDevice({ requiredLimits: { maxComputeWorkgroupStorageSize: 32_768 } })
+  Object.defineProperty(device, 'features', { value: new Set(['shader-f16']) })
+  const compile = device.createShaderModule.bind(device)
+  const halves = new Set<string>()
+  device.createShaderModule = ({ code, ...rest }) => {
+    if (code.includes('enable f16;')) halves.add(code)
+    return compile({ ...rest, code: code.replace('enable f16;', '').replace('= f16;', '= f32;') })
+  }
+  return { device, compiled: () => halves.size }
+}
+
 describe('the kernels on the shipped model', () => {
-  it("give transformers' greedy ids, and the same bits alone as in company", SLOW, async () => {
-    const graph = await gpuGraph(await shippedModel())
-    const prompts = goldenPrompts.slice(0, 2).map(({ input_ids }) => ({ ids: input_ids, length: 3 }))
-    const together = await greedy(graph, prompts)
-    for (const [i, { greedy_ids_int4 }] of goldenPrompts.slice(0, 2).entries()) {
-      expect(together[i]!.ids).toEqual(greedy_ids_int4.slice(0, 3))
-    }
-    const [alone] = await greedy(graph, [prompts[1]!])
-    expect(alone).toEqual(together[1])
+  it("give transformers' greedy ids", SLOW, async () => {
+    const { input_ids, greedy_ids_int4 } = goldenPrompts[0]!
+    const single = { sequences: 1, tuning: { ...tuning, rows: { 1: 4 }, laneTokens: 1 } }
+    const [found] = await withGraph(await shippedModel(), single, (graph) =>
+      greedy(graph, [{ ids: input_ids, length: 4 }]),
+    )
+    expect(found!.ids).toEqual(greedy_ids_int4.slice(0, 4))
   })
 })

@@ -15,6 +15,7 @@ import { Compiler, type Program } from '../../../src/engine/webgpu/program.ts'
 import { PASSES } from '../../../src/engine/webgpu/sampling.ts'
 import { FacetError } from '../../../src/errors.ts'
 import type { Sampling } from '../../../src/types.ts'
+import { dawn } from './dawn.ts'
 
 /** Software compiles the kernels in seconds, not milliseconds. */
 const SLOW = { timeout: 300_000 }
@@ -38,7 +39,7 @@ class Bench {
   }
 
   static async open(vocabSize: number): Promise<Bench> {
-    const gpu = await openGpu()
+    const gpu = await openGpu({ gpu: dawn })
     const layout = layOutChoices(vocabSize)
     const { STORAGE, COPY_DST, COPY_SRC, UNIFORM } = GPUBufferUsage
     const sizes = { ...samplingSizes(layout), logits: 16 * vocabSize * 4 }

@@ -4,43 +4,81 @@ import { choose } from '../../../src/engine/choose.ts'
 import type { KvCache, Outcome, SampledSlice } from '../../../src/engine/graph.ts'
 import { createSampler, type Sampler } from '../../../src/engine/sampler.ts'
 import { type Gpu, openGpu } from '../../../src/engine/webgpu/device.ts'
-import { createWebGpuGraph, type WebGpuGraph } from '../../../src/engine/webgpu/graph.ts'
+import { createWebGpuGraph, type WebGpuGraph, type WebGpuOptions } from '../../../src/engine/webgpu/graph.ts'
 import type { Sampling } from '../../../src/types.ts'
-import { quantizedFixture } from '../wasm/models.ts'
+import { quantizedFixture, type TestModel } from '../wasm/models.ts'
+import { dawn } from './dawn.ts'
 
 /** Software compiles the kernels in seconds, not milliseconds. */
 const SLOW = { timeout: 300_000 }
 const CONTEXT = 64
 
 let gpu: Gpu
+let model: TestModel
 let graph: WebGpuGraph
 let submissions = 0
 const compiled: [number, number][] = []
 beforeAll(async () => {
-  gpu = await openGpu()
-  graph = await createWebGpuGraph({
-    model: await quantizedFixture('gemma-mqa'),
-    sequences: 4,
-    contextTokens: CONTEXT,
-    tuning: { lanes: 32, rows: { 4: 2 }, laneTokens: 4, ahead: false },
-    onCompiled: (done, total) => compiled.push([done, total]),
-    device: counted(gpu.device),
-  })
+  gpu = await openGpu({ gpu: dawn })
+  model = await quantizedFixture('gemma-mqa')
+  counted(gpu.device)
+  graph = await open((done, total) => compiled.push([done, total]))
 }, SLOW.timeout)
 afterAll(async () => {
   await graph.dispose()
   gpu.release()
 })
 
+/** On the device of all: what one has compiled is there for the next. */
+const open = (onCompiled?: WebGpuOptions['onCompiled']): Promise<WebGpuGraph> =>
+  createWebGpuGraph({
+    model,
+    sequences: 4,
+    contextTokens: CONTEXT,
+    tuning: { lanes: 32, rows: { 4: 2 }, laneTokens: 4, ahead: false },
+    gpu: dawn,
+    device: gpu.device,
+    ...(onCompiled && { onCompiled }),
+  })
+
 /** A device that counts what is submitted to it. */
-function counted(device: GPUDevice): GPUDevice {
+function counted(device: GPUDevice): void {
   const submit = device.queue.submit.bind(device.queue)
   device.queue.submit = (commands) => {
     submissions++
     return submit(commands)
   }
-  return device
 }
+
+/** Names of kernels as they are asked for, while `use` runs; `gate` may keep one back. */
+async function watchCompiling(
+  use: (names: string[]) => Promise<void>,
+  gate: (name: string) => Promise<void> = async () => {},
+): Promise<void> {
+  const { device } = gpu
+  const names: string[] = []
+  const compile = device.createComputePipelineAsync
+  device.createComputePipelineAsync = async (descriptor) => {
+    names.push(descriptor.label!)
+    await gate(descriptor.label!)
+    return compile.call(device, descriptor)
+  }
+  try {
+    await use(names)
+  } finally {
+    device.createComputePipelineAsync = compile
+  }
+}
+
+/** The kernels that choose tokens. */
+const GREEDY = ['adjusting of logits', 'choice of a token']
+const CHOOSING = [
+  ...GREEDY,
+  'top-k and top-p',
+  'weights of tokens',
+  'likeliest of a chunk',
+  'likeliest of all',
+]
 
 /** One answer in the making. */
 interface Answer {
@@ -105,6 +143,55 @@ describe('a graph that chooses tokens itself', () => {
     expect(done).toBe(total)
     expect(compiled.map(([count]) => count)).toEqual(compiled.map((_, i) => i + 1))
   })
+
+  it(
+    'compiles what chooses tokens when tokens are first chosen, and no more than that takes',
+    SLOW,
+    async () => {
+      await watchCompiling(async (names) => {
+        const chooses = (): string[] => names.filter((name) => CHOOSING.includes(name))
+        const own = await open()
+        const cache = own.open(CONTEXT)
+        await own.step([{ cache, tokens: [2, 3] }])
+        expect(chooses()).toEqual([])
+        await own.sample([{ cache, tokens: [4], choice: createSampler({ temperature: 0 }, []).choice() }])
+        expect(chooses()).toEqual(GREEDY)
+        await own.sample([{ cache, tokens: [4], choice: createSampler({ topK: 3, seed: 1 }, []).choice() }])
+        expect(chooses().toSorted()).toEqual(CHOOSING.slice(0, 4).toSorted())
+        await own.dispose()
+      })
+    },
+  )
+
+  it(
+    'compiles it on hardware as soon as the model is loaded, without keeping a step waiting',
+    SLOW,
+    async () => {
+      const { adapterInfo } = gpu.device
+      const { vendor, architecture, subgroupMinSize, subgroupMaxSize } = adapterInfo
+      const hardware = { vendor, architecture, subgroupMinSize, subgroupMaxSize, isFallbackAdapter: false }
+      Object.defineProperty(gpu.device, 'adapterInfo', { value: hardware, configurable: true })
+      const held = Promise.withResolvers<void>()
+      const progress: (readonly [number, number])[] = []
+      await watchCompiling(
+        async (names) => {
+          const own = await open((done, total) => progress.push([done, total]))
+          const cache = own.open(CONTEXT)
+          await own.step([{ cache, tokens: [2, 3] }])
+          expect(names).toEqual(expect.arrayContaining(CHOOSING))
+          const [before] = progress.at(-1)!
+          const choice = createSampler({ seed: 1, topK: 3 }, [], 2).choice()
+          const sampled = own.sample([{ cache, tokens: [4], choice }])
+          held.resolve()
+          expect(await sampled).toMatchObject([{ top: { length: 2 } }])
+          expect(progress.at(-1)).toEqual([before + CHOOSING.length, before + CHOOSING.length])
+          await own.dispose()
+        },
+        (name) => (CHOOSING.includes(name) ? held.promise : Promise.resolve()),
+      )
+      Object.defineProperty(gpu.device, 'adapterInfo', { value: adapterInfo, configurable: true })
+    },
+  )
 
   it.each([
     ['that can be computed ahead', SAMPLINGS.slice(0, 2)],
