@@ -1,5 +1,5 @@
 /** FacetErrors on the wire, in OpenAI's JSON shape. */
-import { FacetError, toFacetError } from '../errors.ts'
+import { changed, FacetError, toFacetError } from '../errors.ts'
 
 export interface ErrorBody {
   readonly error: {
@@ -73,12 +73,17 @@ function renamed(text: string): string {
 }
 
 export function toErrorResponse(thrown: unknown, report: Report, extra: object = {}): Response {
-  const error = toFacetError(thrown)
+  const error = asRefusal(toFacetError(thrown))
   if (error.code === 'internal') report(error)
   return Response.json(
     { ...toErrorBody(error), ...extra },
     { status: error.status, headers: toHeaders(error) },
   )
+}
+
+/** A parameter that cannot be served here is refused like any other mistake; 501 is for what is no parameter. */
+function asRefusal(error: FacetError): FacetError {
+  return error.code === 'unsupported' && error.field !== undefined ? changed(error, { status: 400 }) : error
 }
 
 /** Retry-After counts whole seconds; openai-node also reads the exact milliseconds. */

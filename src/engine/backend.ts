@@ -94,9 +94,13 @@ export function createEngine(options: EngineOptions): Engine {
   const formFor = async (request: ChatRequest): Promise<AnswerForm | undefined> => {
     const form = formOf(request)
     if (!form) return undefined
-    grammars ??= import('./grammar/grammars.ts').then(({ createGrammars }) =>
-      createGrammars(tokenizer, config.vocabSize, eosIds),
-    )
+    grammars ??= import('./grammar/grammars.ts')
+      .then(({ createGrammars }) => createGrammars(tokenizer, config.vocabSize, eosIds))
+      .catch((error: unknown) => {
+        // The next request tries again: a page may have been without its server for a moment.
+        grammars = undefined
+        throw error
+      })
     return { ...form, matcher: (await grammars).match(form) }
   }
 

@@ -76,6 +76,37 @@ describe('the settings', () => {
     expect(await page.getByLabel('System prompt').inputValue()).toBe('')
   })
 
+  it('are as they were left after a reload, until they are set back', async () => {
+    const { page, backend, ask } = await open()
+    await show(page, 'Settings')
+    await page.getByLabel('Temperature').fill('0.7')
+    await page.getByLabel('System prompt').fill('Be brief.')
+    await page.getByRole('radio', { name: 'JSON' }).check()
+    await page.getByLabel('Ask for token probabilities').uncheck()
+    await page.reload()
+    await ask('one')
+    await facts(page).waitFor()
+    expect(backend.requests[0]).toMatchObject({
+      messages: [{ content: 'Be brief.' }, { content: 'one' }],
+      temperature: 0.7,
+      responseFormat: { type: 'json_object' },
+    })
+    expect(backend.requests[0]).not.toHaveProperty('logprobs')
+    await show(page, 'Settings')
+    await page.getByRole('button', { name: 'Back to the defaults' }).click()
+    await page.waitForFunction(() => localStorage.length === 0)
+    await page.reload()
+    expect(await page.locator('#temperature').inputValue()).toBe('0')
+  })
+
+  it('are the defaults where what was kept cannot be read', async () => {
+    const { page, complaints } = await open()
+    await page.evaluate(() => localStorage.setItem('facet-settings', '{"temperature": 1, "schema":'))
+    await page.reload()
+    expect(await page.locator('#temperature').inputValue()).toBe('0')
+    expect(complaints).toEqual([])
+  })
+
   it('say what is wrong with a number or a schema, and ask nothing until it is right', async () => {
     const { page, backend, question } = await open()
     const state = page.locator('#state')

@@ -38,3 +38,18 @@ it(
   },
   SLOW_MS,
 )
+
+it('the page says in its own words that there is no graphics adapter', async () => {
+  const files = filesFromDirectory(fileURLToPath(new URL('../../models/facet-tldr-24m', import.meta.url)))
+  const plain = await openBrowser(['--disable-gpu'])
+  const { page, close } = await openPage(plain.browser, { edge: { files } })
+  try {
+    await page.locator('header').getByRole('button', { name: 'Settings' }).click()
+    await page.getByLabel('This page, on WebGPU').check()
+    await page.getByRole('button', { name: 'Load the model' }).click()
+    await page.getByText('no graphics adapter; choose WebAssembly').waitFor()
+  } finally {
+    await close()
+    await plain.close()
+  }
+})

@@ -170,6 +170,17 @@ describe.each([
   })
 })
 
+it('a parameter that this backend cannot serve is refused by name', async () => {
+  const response = await post(app, COMPLETIONS, { prompt: [0], echo: true })
+  expect(response.status).toBe(400)
+  expect(await errorOf(response)).toEqual({
+    message: 'fake cannot tell the text of token ids; leave out echo.',
+    type: 'invalid_request_error',
+    param: 'echo',
+    code: 'unsupported',
+  })
+})
+
 describe('the body', () => {
   const headers = { 'content-type': 'application/x-www-form-urlencoded' }
 

@@ -69,6 +69,22 @@ describe('an answer', () => {
     expect(sent.at(-1)).toBe('two') // held back while it might have become "two four"
   })
 
+  it('is held to its form by the next request, where the grammar could not be made for one', async () => {
+    let broken = true
+    const tokenizer = {
+      ...letters,
+      decode: (ids: readonly number[]) => {
+        if (broken) throw new Error('gone for a moment')
+        return letters.decode(ids)
+      },
+    }
+    const engine = engineOn(fakeGraph(says('{}')), { tokenizer })
+    const request = ask('Hi', { responseFormat: { type: 'json_object' }, maxTokens: 2 })
+    await expect(collect(engine, request)).rejects.toThrow('gone for a moment')
+    broken = false
+    expect((await collect(engine, request)).text).toMatch(/^\{/)
+  })
+
   it('ends at end_of_turn even if no configuration names it', async () => {
     const graph = fakeGraph(says('Yes.'))
     const silent = { ...graph, config: { ...graph.config, eosIds: [1] } }

@@ -39,6 +39,10 @@ export function obstacleOf(graph: LocalGraph): string | undefined {
   return graph === 'wasm' || 'gpu' in navigator ? undefined : 'This browser has no WebGPU.'
 }
 
+/** The engine's own words are for a command line. */
+const NO_ADAPTER =
+  'This browser gives the page no graphics adapter; choose WebAssembly, or turn on hardware acceleration in the settings of the browser.'
+
 export interface LoadEvents {
   /** @param share of the bytes that are to be read, 0 to 1 */
   readonly onProgress: (share: number) => void
@@ -49,12 +53,18 @@ export interface LoadEvents {
 /** @throws FacetError as loadEngine of gemfacet/engine/browser */
 export async function loadLocal(graph: LocalGraph, { onProgress, onNotice }: LoadEvents): Promise<Engine> {
   const { loadEngine } = await engineScript()
-  return loadEngine(modelFiles, {
-    graph,
-    slots: 1,
-    onNotice,
-    onProgress: ({ loadedBytes, totalBytes }) => onProgress(loadedBytes / totalBytes),
-  })
+  try {
+    return await loadEngine(modelFiles, {
+      graph,
+      slots: 1,
+      onNotice,
+      onProgress: ({ loadedBytes, totalBytes }) => onProgress(loadedBytes / totalBytes),
+    })
+  } catch (error) {
+    throw graph === 'webgpu' && error instanceof FacetError && error.field === 'graph'
+      ? new FacetError('unsupported', NO_ADAPTER, { cause: error })
+      : error
+  }
 }
 
 /** Whether the model need not be fetched any more. */

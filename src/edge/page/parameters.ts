@@ -1,6 +1,7 @@
 /** The settings as the reader set them: what they add to a request, and what is wrong with them. */
 import type { ChatRequest } from '../../index.ts'
 import { chosen, element } from './dom.ts'
+import { keepSettings, restoreSettings } from './kept-settings.ts'
 import { toJsonText } from './literal.ts'
 
 export type Parameters = Omit<ChatRequest, 'messages' | 'prompt'>
@@ -109,17 +110,17 @@ function show(): void {
 /** @param onChange after every change of a setting */
 export function watchParameters(onChange: () => void): void {
   schema.defaultValue = toJsonText(FIRST_SCHEMA)
-  settings.addEventListener('submit', (event) => event.preventDefault())
-  settings.addEventListener('input', () => {
+  restoreSettings(settings)
+  const changed = (): void => {
     show()
+    keepSettings(settings)
     onChange()
-  })
+  }
+  settings.addEventListener('submit', (event) => event.preventDefault())
+  settings.addEventListener('input', changed)
   settings.addEventListener('reset', () =>
     // The values are reset after the event, and after its microtasks.
-    setTimeout(() => {
-      show()
-      onChange()
-    }),
+    setTimeout(changed),
   )
   show()
 }
