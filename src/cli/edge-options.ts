@@ -118,7 +118,8 @@ export async function toEdgeOptions(
   const { requestsPerMinute, tokensPerMinute } = flags
   const rated = requestsPerMinute ?? tokensPerMinute
   return defined({
-    keys,
+    keys: keys?.source,
+    problems: keys && (async () => [await keys.problem()].filter((problem) => problem !== undefined)),
     // Keys may have limits of their own.
     rates: rated !== undefined || keys ? defined({ requestsPerMinute, tokensPerMinute }) : undefined,
     limits: defined({

@@ -11,13 +11,19 @@ export interface KeyPlaces {
   readonly report: (error: unknown) => void
 }
 
+export interface Keys {
+  readonly source: KeySource
+  /** Why the file is not followed at this moment, in a sentence without names; undefined: it is. */
+  readonly problem: () => Promise<string | undefined>
+}
+
 /**
  * Undefined when neither place is named: then there are no keys, and everybody may ask. The file is looked at
  * with every request, so that a key taken out of it is revoked at once.
  *
  * @throws FacetError invalid_request, io_failed
  */
-export async function keysFrom({ text, file, report }: KeyPlaces): Promise<KeySource | undefined> {
+export async function keysFrom({ text, file, report }: KeyPlaces): Promise<Keys | undefined> {
   if (text === undefined && file === undefined) return undefined
   if (text?.trim() === '') {
     throw new FacetError(
@@ -26,22 +32,35 @@ export async function keysFrom({ text, file, report }: KeyPlaces): Promise<KeySo
     )
   }
   const fixed = text === undefined ? [] : await toApiKeys(text, 'FACET_API_KEYS')
-  if (file === undefined) return fixed
+  if (file === undefined) return { source: fixed, problem: async () => undefined }
   let seen = versionOf(file)
   let current = await read(file, fixed)
-  return async () => {
+  /** What was said of the file; it is said once. */
+  let said: string | undefined
+  const source = async (): Promise<readonly ApiKey[]> => {
     try {
       const version = versionOf(file)
       if (version !== seen) {
-        seen = version
         current = await read(file, fixed)
+        seen = version
       }
+      said = undefined
     } catch (error) {
-      report(error)
+      const { message } = error as Error
+      if (message !== said) report(error)
+      said = message
     }
     return current
   }
+  const problem = async (): Promise<string | undefined> => {
+    await source()
+    return said === undefined ? undefined : STALE
+  }
+  return { source, problem }
 }
+
+const STALE =
+  'The file of API keys has changed and cannot be read: the keys from before stay good, those taken out of it as well; see standard error.'
 
 /** Changes when the file does. */
 function versionOf(file: string): string {

@@ -15,7 +15,7 @@ import { admitTo, Drain, endingState } from './drain.ts'
 import { toEchoes } from './echo.ts'
 import { toEmbeddingCall, toEmbeddings } from './embeddings.ts'
 import { type Report, toErrorResponse, toWireNames } from './error-response.ts'
-import type { EdgeEnv } from './exchange.ts'
+import type { EdgeEnv, Exchange } from './exchange.ts'
 import { Figures } from './figures.ts'
 import { assertReady, type ReadyCheck, toReadyResponse } from './health.ts'
 import { type KeySource, refuseKeysInQuery, requireKey } from './keys.ts'
@@ -27,9 +27,10 @@ import { observe } from './observe.ts'
 import { toOpenApi, VERSION } from './openapi.ts'
 import { allowOrigins, guardOrigin, type OriginOptions } from './origin.ts'
 import { Queue, type QueueOptions, queued } from './queue.ts'
-import { limitRates, type RateOptions } from './rates.ts'
+import { limitRates, mostTokens, type RateOptions } from './rates.ts'
 import { toReferenceResponse } from './reference-page.ts'
 import { secureHeaders } from './secure-headers.ts'
+import { type SignInOptions, SignIns } from './sign-ins.ts'
 import { toDetokenizeCall, toText, toTokenizeCall, toTokens } from './tokenize.ts'
 import { traced } from './tracing.ts'
 
@@ -42,6 +43,10 @@ export interface EdgeOptions {
   readonly layers?: readonly Layer[]
   /** Who may ask. Left out: everybody who reaches the server. */
   readonly keys?: KeySource
+  /** How many wrong keys an address may show. */
+  readonly signIns?: SignInOptions
+  /** What is wrong and does not keep the server from answering, one sentence each: told at `/healthz`. */
+  readonly problems?: () => readonly string[] | Promise<readonly string[]>
   /** Requests and tokens a minute, for each key. Default: no limit. */
   readonly rates?: RateOptions
   readonly limits?: SizeLimits
@@ -97,9 +102,12 @@ export function createApi(options: EdgeOptions, toPageFile?: PageFiles): Hono {
   app.use(secureHeaders(origin.origins !== undefined))
   if (origin.origins !== undefined) app.use(allowOrigins(origin))
   app.use(guardOrigin(origin), refuseKeysInQuery())
-  for (const path of ['/v1/*', '/model/*', '/metrics', '/stats']) if (keys) app.use(path, requireKey(keys))
+  const signIns = new SignIns(options.signIns ?? {}, now)
+  for (const path of ['/v1/*', '/model/*', '/metrics', '/stats']) {
+    if (keys) app.use(path, requireKey(keys, signIns))
+  }
   app.post('/v1/*', admitTo(drain))
-  if (rates) app.post('/v1/*', limitRates(rates, report))
+  for (const path of ['/v1/*', '/model/*']) if (rates) app.use(path, limitRates(rates, report))
 
   const post = <C extends Call>(
     path: string,
@@ -115,6 +123,7 @@ export function createApi(options: EdgeOptions, toPageFile?: PageFiles): Hono {
       assertChoices(call.requests, limits)
       const found = findBackend(backends, call.model)
       exchange.model = found.model.id
+      await exchange.reserve?.(mostTokens(call.requests, found.model, limits.outputTokens))
       const backend = traced(exchange, logPrompts)(found)
       const writer = await writerFor(call, backend, raw.signal)
       return answer(call, { backend, prefix, writer, signal: raw.signal, exchange, report })
@@ -125,15 +134,16 @@ export function createApi(options: EdgeOptions, toPageFile?: PageFiles): Hono {
   const ask = <C extends { readonly model: string | undefined }>(
     path: string,
     toCall: (json: unknown) => C,
-    toResponse: (call: C, backend: Backend, signal: AbortSignal) => Promise<Response>,
+    toResponse: (call: C, backend: Backend, signal: AbortSignal, exchange: Exchange) => Promise<Response>,
   ): void => {
     app.post(path, async (c) => {
       const { raw } = c.req
       assertReady(ready)
       const call = toCall(await readJson(raw, limits.bodyBytes ?? DEFAULT_BODY_BYTES))
       const backend = findBackend(backends, call.model)
-      c.get('exchange').model = backend.model.id
-      return toResponse(call, backend, raw.signal).catch((error: unknown) => {
+      const exchange = c.get('exchange')
+      exchange.model = backend.model.id
+      return toResponse(call, backend, raw.signal, exchange).catch((error: unknown) => {
         throw toWireNames(toFacetError(error))
       })
     })
@@ -169,7 +179,10 @@ export function createApi(options: EdgeOptions, toPageFile?: PageFiles): Hono {
   get('/v1/models/:id{.+}', ({ id }) => Response.json(toModel(findBackend(backends, id))))
   get('/openapi.json', () => Response.json(toOpenApi(VERSION)))
   get('/docs', toReferenceResponse)
-  get('/healthz', () => Response.json({ status: 'ok' }))
+  get('/healthz', async () => {
+    const problems = (await options.problems?.()) ?? []
+    return Response.json({ status: 'ok', ...(problems.length > 0 && { problems }) })
+  })
   get('/readyz', () => toReadyResponse(ready, report))
   get('/metrics', async () => {
     const headers = { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }

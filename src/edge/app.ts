@@ -11,6 +11,7 @@ export type { Readiness, ReadyCheck } from './health.ts'
 export { type ApiKey, type KeySource, toApiKeys } from './keys.ts'
 export type { LogEntry } from './log.ts'
 export { type Bucket, type Level, MemoryRates, type RateStore } from './rates.ts'
+export type { SignInOptions } from './sign-ins.ts'
 
 /** A Hono app; mount it in another, or hand its `fetch` to a server. */
 export function createEdge(options: EdgeOptions): Hono {

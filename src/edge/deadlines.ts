@@ -3,6 +3,7 @@ import { watch } from '../engine/limits.ts'
 import { FacetError } from '../errors.ts'
 import { override } from '../guard/layer.ts'
 import type { ChatEvent, Layer, Timeouts } from '../types.ts'
+import { type Ask, asking } from './asking.ts'
 
 /** For engines on slow machines with long prompts; servers with faster ones set them lower. */
 export const DEFAULT_TIMEOUTS: Timeouts = { firstTokenMs: 300_000, idleMs: 60_000, totalMs: 1_800_000 }
@@ -13,7 +14,7 @@ export const DEFAULT_TIMEOUTS: Timeouts = { firstTokenMs: 300_000, idleMs: 60_00
  */
 export function withDeadlines(timeouts: Timeouts): Layer {
   return (next) =>
-    override(next, {
+    override(asking(next, wholly(timeouts, next.name)), {
       async *chat(request, options = {}) {
         const over = new AbortController()
         let ended = false
@@ -52,4 +53,25 @@ export function withDeadlines(timeouts: Timeouts): Layer {
         }
       },
     })
+}
+
+/** What answers once has one limit, that of the whole answer. */
+function wholly({ totalMs }: Timeouts, who: string): Ask {
+  return async (options = {}, ask) => {
+    const over = new AbortController()
+    const late = Promise.withResolvers<never>()
+    const limits = watch(
+      { ...options, timeouts: { totalMs: options.timeouts?.totalMs ?? totalMs } },
+      (error) => {
+        over.abort(error)
+        late.reject(error)
+      },
+      who,
+    )
+    try {
+      return await Promise.race([ask({ ...options, signal: over.signal }), late.promise])
+    } finally {
+      limits.clear()
+    }
+  }
 }

@@ -1,6 +1,7 @@
 /** POST /v1/embeddings: what texts are near to each other. Experimental: Gemma was not tuned for it. */
 import { FacetError } from '../errors.ts'
 import type { Backend } from '../types.ts'
+import type { Exchange } from './exchange.ts'
 import {
   about,
   choose,
@@ -43,11 +44,15 @@ export function toEmbeddingCall(json: unknown): EmbeddingFields {
   return readFields(embeddingSchema, json)
 }
 
-/** @throws FacetError unsupported, and what the backend throws */
+/**
+ * @param exchange notes the tokens used
+ * @throws FacetError unsupported, and what the backend throws
+ */
 export async function toEmbeddings(
   { input, encoding_format: format = 'float' }: EmbeddingFields,
   backend: Backend,
   signal: AbortSignal,
+  exchange?: Exchange,
 ): Promise<Response> {
   if (!backend.embed) {
     throw new FacetError(
@@ -58,6 +63,7 @@ export async function toEmbeddings(
   }
   const vectors = await backend.embed(input, { signal })
   const tokens = await countTokens(input, backend, signal)
+  exchange?.begin().spend({ promptTokens: tokens, completionTokens: 0 })
   const body = {
     object: 'list',
     model: backend.model.id,

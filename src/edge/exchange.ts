@@ -44,6 +44,8 @@ export class Exchange {
   streams = false
   /** What computes the answer stops when this is aborted, and fails with its reason. */
   readonly work: AbortController = new AbortController()
+  /** Sets aside what the answer may use, where tokens are limited. */
+  reserve: ((tokens: number) => Promise<void>) | undefined
   /** For the response, whatever it is. */
   readonly headers: Map<string, string> = new Map()
   status = 0
@@ -61,8 +63,12 @@ export class Exchange {
     this.startMs = now()
   }
 
-  /** A backend is asked for one of the answers. */
-  begin(request: ChatRequest): Generation {
+  /**
+   * A backend is asked for one of the answers.
+   *
+   * @param request left out for what is no answer of a model, as embeddings are
+   */
+  begin(request?: ChatRequest): Generation {
     const generation = new Generation(this.now, this.keepsContent ? request : undefined)
     this.generations.push(generation)
     return generation

@@ -1,4 +1,4 @@
-/** One answer of a backend as figures and logs see it; a request with `n` choices has several. */
+/** One answer or embedding of a backend as figures and logs see it; a request with `n` choices has several. */
 import type { ChatEvent, ChatRequest, FinishReason, Usage } from '../types.ts'
 
 export class Generation {
@@ -32,8 +32,13 @@ export class Generation {
     }
     if (this.content && event.type === 'text') this.content.text += event.text
     if (event.type === 'finish') {
-      this.#usage = event.usage
+      this.spend(event.usage)
       this.reason = event.reason
     }
+  }
+
+  /** What it used, said by whoever counted it. */
+  spend(usage: Usage): void {
+    this.#usage = usage
   }
 }

@@ -3,6 +3,7 @@ import type { MiddlewareHandler } from 'hono'
 import { FacetError } from '../errors.ts'
 import type { EdgeEnv } from './exchange.ts'
 import type { RateLimits } from './rates.ts'
+import type { SignIns } from './sign-ins.ts'
 
 export interface ApiKey extends RateLimits {
   /** For logs and figures, instead of the key. */
@@ -65,8 +66,11 @@ function toLimits(text: string, where: string, field: string): RateLimits {
   return limits
 }
 
-/** Lets in who shows a key that is good, and notes its name. */
-export function requireKey(source: KeySource): MiddlewareHandler<EdgeEnv> {
+/**
+ * Lets in who shows a key that is good, and notes its name. A key that has been good before is looked up
+ * whatever else its address does: others may share it.
+ */
+export function requireKey(source: KeySource, signIns: SignIns): MiddlewareHandler<EdgeEnv> {
   /** Hashes of good keys that have been shown: WebCrypto's way through another thread is long for a request. */
   const hashes = new Map<string, string>()
   return async (c, next) => {
@@ -79,11 +83,13 @@ export function requireKey(source: KeySource): MiddlewareHandler<EdgeEnv> {
     if (presented === undefined) {
       throw refuse('This server needs an API key; send it as Authorization: Bearer KEY.')
     }
+    if (!hashes.has(presented)) signIns.assertFew(c.req.raw, c.env)
     const keys = typeof source === 'function' ? await source() : source
     const hash = hashes.get(presented) ?? (await sha256Of(presented))
     const key = findKey(keys, hash)
     if (!key) {
       hashes.delete(presented)
+      signIns.addWrong(c.req.raw, c.env)
       throw refuse('The API key is not known here, or no longer; ask for a new one.')
     }
     hashes.set(presented, hash)

@@ -2,7 +2,8 @@
 import { WaitEstimate } from '../engine/wait-estimate.ts'
 import { abortedError, FacetError } from '../errors.ts'
 import { override } from '../guard/layer.ts'
-import type { Backend, Layer } from '../types.ts'
+import type { Layer } from '../types.ts'
+import { type Ask, asking } from './asking.ts'
 
 export interface QueueOptions {
   /** Answers at the same time. Default 512. */
@@ -76,16 +77,16 @@ export class Queue {
 }
 
 export function queued(queue: Queue): Layer {
-  const inTurn = async <T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> => {
-    const leave = await queue.enter(signal)
+  const inTurn: Ask = async (options, ask) => {
+    const leave = await queue.enter(options?.signal)
     try {
-      return await work()
+      return await ask(options)
     } finally {
       leave()
     }
   }
   return (next) =>
-    override(next, {
+    override(asking(next, inTurn), {
       async *chat(request, options) {
         const leave = await queue.enter(options?.signal)
         try {
@@ -93,16 +94,6 @@ export function queued(queue: Queue): Layer {
         } finally {
           leave()
         }
-      },
-      get score(): Backend['score'] {
-        const { score } = next
-        return (
-          score && ((request, options) => inTurn(options?.signal, () => score.call(next, request, options)))
-        )
-      },
-      get embed(): Backend['embed'] {
-        const { embed } = next
-        return embed && ((texts, options) => inTurn(options?.signal, () => embed.call(next, texts, options)))
       },
     })
 }

@@ -44,6 +44,8 @@ describe('facet serve with defences', () => {
     expect((await ask(url, ALICE)).status).toBe(401)
     writeFileSync(file, 'broken')
     expect((await ask(url, BOB)).status).toBe(200)
+    const { problems }: Json = await (await fetch(`${url}/healthz`)).json()
+    expect(problems).toEqual([expect.stringContaining('file of API keys has changed and cannot be read')])
     expect(await stop(run)).toBe(0)
     const { out, err } = await run.ended
     expect(err).toContain(`facet: Entry 1 of ${file} is not name:key`)

@@ -36,6 +36,14 @@ describe('models', () => {
   })
 })
 
+it('tells at /healthz what is wrong without keeping it from answering', async () => {
+  const problems: string[] = []
+  const ailing = createEdge({ backends: [new FakeBackend()], problems: () => problems })
+  expect(await json(ailing.request('/healthz'))).toEqual({ status: 'ok' })
+  problems.push('Something is old.')
+  expect(await json(ailing.request('/healthz'))).toEqual({ status: 'ok', problems: ['Something is old.'] })
+})
+
 describe('a completion', () => {
   it('has the shape of OpenAI and continues 16 tokens by default', async () => {
     const backend = new FakeBackend()

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
+import type { Hono } from 'hono'
 import { describe, expect, it } from 'vitest'
 import { type ApiKey, createEdge, toApiKeys } from '../../src/edge/app.ts'
 import { FacetError } from '../../src/errors.ts'
@@ -141,5 +142,50 @@ describe('a list of keys', () => {
       ),
       { numRuns: 500 },
     )
+  })
+})
+
+describe('an address that shows wrong keys', () => {
+  const from = (remoteAddress: string) => ({ incoming: { socket: { remoteAddress } } })
+  const ask = (app: Hono, key: string, env: object): Response | Promise<Response> =>
+    app.request('/v1/models', bearer(key), env)
+
+  it('has to wait after 20 in a minute, unlike other addresses and keys that were good before', async () => {
+    let nowMs = 0
+    const app = createEdge({ backends: [new FakeBackend()], keys, now: () => nowMs })
+    expect((await ask(app, BOB, from('10.0.0.1'))).status).toBe(200)
+    for (let i = 0; i < 20; i++) {
+      expect((await ask(app, `wrong-${i}-0123456789abcdef`, from('10.0.0.1'))).status).toBe(401)
+    }
+    nowMs = 15_000
+    const refused = await ask(app, ALICE, from('10.0.0.1'))
+    expect(refused.status).toBe(429)
+    expect(refused.headers.get('retry-after')).toBe('45')
+    expect((await errorOf(refused)).code).toBe('rate_limited')
+    expect((await ask(app, BOB, from('10.0.0.1'))).status).toBe(200)
+    expect((await ask(app, ALICE, from('10.0.0.2'))).status).toBe(200)
+    nowMs = 60_000
+    expect((await ask(app, 'wrong-again-0123456789', from('10.0.0.1'))).status).toBe(401)
+    expect((await ask(app, ALICE, from('10.0.0.1'))).status).toBe(200)
+  })
+
+  it('is the one that a proxy tells, where the server is told to believe it', async () => {
+    const signIns = {
+      wrongKeysPerMinute: 1,
+      addressOf: ({ headers }: Request) => headers.get('x-real-ip') ?? undefined,
+    }
+    const app = createEdge({ backends: [new FakeBackend()], keys, signIns })
+    const statusFor = async (address: string): Promise<number> => {
+      const headers = { authorization: 'Bearer wrong-0123456789abcdef', 'x-real-ip': address }
+      return (await app.request('/v1/models', { headers }, from('10.0.0.1'))).status
+    }
+    expect([await statusFor('1.1.1.1'), await statusFor('1.1.1.1'), await statusFor('2.2.2.2')]).toEqual([
+      401, 429, 401,
+    ])
+  })
+
+  it('is nobody where no address is known', async () => {
+    const app = createEdge({ backends: [new FakeBackend()], keys, signIns: { wrongKeysPerMinute: 1 } })
+    for (let i = 0; i < 3; i++) expect((await ask(app, 'wrong-0123456789abcdef', {})).status).toBe(401)
   })
 })

@@ -7,8 +7,8 @@ import {
   type RateStore,
   toApiKeys,
 } from '../../src/edge/app.ts'
-import { FakeBackend } from './fake-backend.ts'
-import { CHAT, HELLO, type Json, post } from './http.ts'
+import { FakeBackend, gate } from './fake-backend.ts'
+import { CHAT, COMPLETIONS, HELLO, type Json, post } from './http.ts'
 
 const KEYS = await toApiKeys('alice:alice-0123456789abc, bob:bob-0123456789abcdef requests=1', 'KEYS')
 const as = (name: 'alice' | 'bob'): RequestInit => ({
@@ -70,9 +70,20 @@ describe('requests a minute', () => {
       keys: KEYS,
       rates: { store, requestsPerMinute: 1 },
     })
-    expect((await app.request('/v1/models', as('alice'))).headers.get('ratelimit')).toBeNull()
+    expect((await app.request('/v1/models', as('alice'))).status).toBe(200)
     expect((await post(app, CHAT, HELLO)).status).toBe(401)
     expect((await post(app, CHAT, HELLO, as('alice'))).status).toBe(200)
+  })
+
+  it('limit looking at models and fetching their files as well', async () => {
+    const { store } = clocked()
+    const app = createEdge({ backends: [new FakeBackend()], rates: { store, requestsPerMinute: 2 } })
+    const first = await app.request('/v1/models')
+    expect(first.headers.get('ratelimit')).toBe('"requests";r=1;t=30')
+    expect((await app.request('/model/none.json')).headers.get('ratelimit')).toBe('"requests";r=0;t=60')
+    expect((await app.request('/v1/models')).status).toBe(429)
+    expect((await app.request('/model/facet.json')).status).toBe(429)
+    expect((await post(app, CHAT, HELLO)).status).toBe(200)
   })
 })
 
@@ -92,6 +103,40 @@ describe('tokens a minute', () => {
     expect(third.headers.get('retry-after')).toBe('25')
     pass(25_000)
     expect((await post(app, CHAT, HELLO)).status).toBe(200)
+  })
+
+  it('are set aside for answers that run, so that they cannot be spent twice', async () => {
+    const { store } = clocked()
+    const door = gate()
+    const backend = new FakeBackend({ before: () => door.passed })
+    const app = createEdge({ backends: [backend], rates: { store, tokensPerMinute: 50 } })
+    // 2 of the prompt and at most 40 of the answer, which takes 3 in the end.
+    const running = post(app, CHAT, { ...HELLO, max_tokens: 40 })
+    while (backend.active === 0) await new Promise((resolve) => setImmediate(resolve))
+    const second = post(app, CHAT, { ...HELLO, max_tokens: 40 })
+    while (backend.active === 1) await new Promise((resolve) => setImmediate(resolve))
+    expect((await post(app, CHAT, { ...HELLO, max_tokens: 1 })).status).toBe(429)
+    door.open()
+    expect([(await running).status, (await second).status]).toEqual([200, 200])
+    const { headers } = await post(app, CHAT, HELLO)
+    expect(headers.get('ratelimit')).toMatch(/^"tokens";r=34;/)
+  })
+
+  it('are set aside for the longest answer the context leaves where a request names no number', async () => {
+    const asked: number[] = []
+    const full = new MemoryRates()
+    const store: RateStore = {
+      take: (bucket, amount) => full.take(bucket, amount),
+      charge: (bucket, amount) => {
+        asked.push(amount)
+        return full.charge(bucket, amount)
+      },
+    }
+    const options = { backends: [new FakeBackend()], rates: { store, tokensPerMinute: 1000 } }
+    await post(createEdge(options), CHAT, { ...HELLO, n: 2 })
+    await post(createEdge({ ...options, limits: { outputTokens: 10 } }), CHAT, HELLO)
+    await post(createEdge(options), COMPLETIONS, { prompt: [1, 2, 3], max_tokens: 1000 })
+    expect(asked).toEqual([128, 16 - 128, 12, 8 - 12, 64, 8 - 64])
   })
 
   it('of an answer the client left are those that were sent', async () => {
@@ -127,7 +172,12 @@ it('asks a store that is plugged in, and says when that fails', async () => {
     report: ({ message }) => failures.push(message),
   })
   expect((await post(app, CHAT, HELLO)).headers.get('ratelimit')).toBe('"tokens";r=7;t=1, "requests";r=7;t=1')
-  expect(asked).toEqual(['take 0 everybody tokens', 'take 1 everybody requests', 'charge 8 everybody tokens'])
+  expect(asked).toEqual([
+    'take 0 everybody tokens',
+    'take 1 everybody requests',
+    'charge 64 everybody tokens',
+    'charge 8 everybody tokens',
+  ])
   await new Promise((resolve) => setImmediate(resolve))
-  expect(failures).toEqual([expect.stringContaining('store away')])
+  expect(failures).toEqual(Array(2).fill(expect.stringContaining('store away')))
 })
