@@ -1,6 +1,7 @@
 /** `npm run bench -- http` as people run it. What it measures is not judged here. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
@@ -30,4 +31,26 @@ it('measures Facet beside a bare Hono stream, and loses neither a request nor a 
     expect(medians.get(`${engine} token_p99`)).toBeGreaterThan(0)
   }
   expect(toHttpTable(report)).toContain('requests/s against a bare Hono stream')
+})
+
+it('has its figures in the documentation as they stand in the results', () => {
+  const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+  const { results, ratios }: HttpReport = JSON.parse(read('bench/results/http.json'))
+  const documentation = read('docs/edge.md')
+  const medianOf = (engine: string, metric: string): number | null | undefined =>
+    results.find((result) => result.engine === engine && result.metric === metric)?.median
+  for (const [row, metric] of [
+    ['requests a second', 'requests'],
+    ['processor time of a request, ms', 'cpu_per_request'],
+    ['way of a token, median, ms', 'token_p50'],
+    ['way of a token, 99th percentile, ms', 'token_p99'],
+    ['requests failed, tokens missing', 'requests_failed'],
+    ['requests failed, tokens missing', 'tokens_missing'],
+  ] as const) {
+    expect(documentation).toContain(
+      `| ${row} | ${medianOf('facet', metric)} | ${medianOf('bare hono', metric)} |`,
+    )
+  }
+  expect(documentation).toContain(`gives ${ratios.requests} of`)
+  expect(documentation).toContain(`is ${ratios.heap} of`)
 })
