@@ -4,7 +4,10 @@ import type { Plan } from './plan.ts'
 import type { Target, TargetName } from './target.ts'
 
 /** By name; each loads its client only when it is asked for. */
-const TARGETS: Readonly<Partial<Record<TargetName, (plan: Plan) => Promise<Target<Plan>>>>> = {}
+const TARGETS: Readonly<Partial<Record<TargetName, (plan: Plan) => Promise<Target<Plan>>>>> = {
+  'gke-gpu': openGke,
+  'gke-tpu': openGke,
+}
 
 /** @throws FacetError unsupported, which names the target that is not reached yet */
 export async function openTarget(plan: Plan): Promise<Target<Plan>> {
@@ -16,4 +19,10 @@ export async function openTarget(plan: Plan): Promise<Target<Plan>> {
     `This version of Facet plans ${name} but does not reach it yet; facet plan ${plan.name} says what it takes.`,
     { field: 'target' },
   )
+}
+
+/** The cluster of the kubeconfig's context. */
+async function openGke(plan: Plan): Promise<Target<Plan>> {
+  const { openKubernetes } = await import('./k8s/open.ts')
+  return openKubernetes(plan)
 }

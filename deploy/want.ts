@@ -1,8 +1,9 @@
 /** The resources that a plan becomes, whatever its target. */
 import { FacetError } from '../src/errors.ts'
 import { wantCloudRun } from './cloudrun.ts'
+import { wantGke } from './gke.ts'
 import type { AcceleratedPlan, Plan } from './plan.ts'
-import type { VertexSpec } from './spec.ts'
+import type { GkeSpec, VertexSpec } from './spec.ts'
 import type { Resource } from './target.ts'
 import { wantVertex } from './vertex.ts'
 import { wantWorkers } from './workers.ts'
@@ -11,16 +12,14 @@ import { wantWorkers } from './workers.ts'
 export function want(plan: Plan): Resource[] {
   if (plan.kind === 'accelerated') {
     if (hasSpec<VertexSpec>(plan, 'vertex-gpu', 'vertex-tpu')) return wantVertex(plan)
-    throw new FacetError(
-      'unsupported',
-      `The resources of ${plan.spec.target} cannot be listed yet; see the manifests in k8s/.`,
-    )
+    if (hasSpec<GkeSpec>(plan, 'gke-gpu', 'gke-tpu')) return wantGke(plan)
+    throw new FacetError('unsupported', `The resources of ${plan.spec.target} cannot be listed.`)
   }
   const { spec } = plan
   return spec.target === 'cloudrun' ? wantCloudRun({ ...plan, spec }) : wantWorkers({ ...plan, spec })
 }
 
-function hasSpec<Spec extends VertexSpec>(
+function hasSpec<Spec extends GkeSpec | VertexSpec>(
   plan: AcceleratedPlan,
   ...targets: readonly Spec['target'][]
 ): plan is AcceleratedPlan & { readonly spec: Spec } {

@@ -17,7 +17,8 @@ export interface Capacity {
 }
 
 export type Source =
-  | { readonly type: 'reservation'; readonly name: string; readonly project: string }
+  /** One of this name, or any that fits. */
+  | { readonly type: 'reservation'; readonly name?: string; readonly project?: string }
   | { readonly type: 'on-demand' }
   /** Waits for capacity, and ends after at most this time. */
   | { readonly type: 'flex-start'; readonly maxRunMs: number }
@@ -56,12 +57,7 @@ function toPriority({ machineType, gpu, tpu, zones }: Capacity, source: Source):
 function toSource(source: Source): JsonObject {
   switch (source.type) {
     case 'reservation':
-      return {
-        reservations: {
-          affinity: 'Specific',
-          specific: [{ name: source.name, project: source.project }],
-        },
-      }
+      return { reservations: toReservations(source) }
     case 'on-demand':
       return { spot: false }
     case 'flex-start':
@@ -72,4 +68,9 @@ function toSource(source: Source): JsonObject {
     case 'spot':
       return { spot: true }
   }
+}
+
+function toReservations({ name, project }: Extract<Source, { type: 'reservation' }>): JsonObject {
+  if (name === undefined) return { affinity: 'AnyBestEffort' }
+  return { affinity: 'Specific', specific: [{ name, ...(project === undefined ? {} : { project }) }] }
 }

@@ -4,15 +4,9 @@ import { JETSTREAM_HTTP_IMAGE, type ServerName, serversOf } from '../servers.ts'
 import type { TargetName } from '../target.ts'
 import type { Capacity } from './capacity.ts'
 import type { Gateway } from './gateway.ts'
+import { hostShare } from './host.ts'
 import type { KedaScaling } from './scaling.ts'
-import type {
-  HostResources,
-  JetstreamServing,
-  MaxtextServing,
-  Serving,
-  TensorRtServing,
-  VllmServing,
-} from './serving.ts'
+import type { JetstreamServing, MaxtextServing, Serving, TensorRtServing, VllmServing } from './serving.ts'
 
 const MINUTE_MS = 60_000
 
@@ -34,15 +28,6 @@ export const BASE: VllmServing = {
   accelerator: { type: 'gpu', count: 1 },
   resources: { cpu: '8', memory: '32Gi', ephemeralStorage: '40Gi' },
   loadMs: 20 * MINUTE_MS,
-}
-
-/** About two thirds of what the machine has: the node's own services and GCS FUSE's sidecar need the rest. */
-function hostShare(name: AcceleratorName, devices: number): HostResources {
-  const { vcpus, memoryGiB } = accelerator(name).machines.find((machine) => machine.devices === devices)!
-  const whole = (of: number): number => Math.floor((of * 2) / 3)
-  // Beyond this only more weights would help, and the 7B has 16 GiB of them.
-  const memory = Math.min(whole(memoryGiB), 96)
-  return { cpu: String(Math.min(whole(vcpus), 32)), memory: `${memory}Gi`, ephemeralStorage: '40Gi' }
 }
 
 const gpu = (name: AcceleratorName, count: number, rest: Partial<VllmServing> = {}): VllmServing => ({

@@ -74,11 +74,15 @@ export interface VllmServing extends Common {
   readonly servedName?: string
   readonly weights: Weights
   readonly dtype: 'bfloat16' | 'float16'
+  /** Of the weights, made while they load. */
+  readonly quantization?: 'fp8'
   readonly tensorParallel: number
   /** Most tokens of prompt and answer together. */
   readonly contextTokens: number
   /** Default: as `dtype`. */
   readonly kvCacheDtype?: 'fp8_e5m2' | 'fp8_e4m3'
+  /** Sequences decoded at once. Default: vLLM's own. */
+  readonly maxSequences?: number
   /** Share of the GPU's memory that vLLM may fill, 0 < share <= 1. */
   readonly memoryShare: number
   readonly adapters?: readonly Adapter[]

@@ -69,6 +69,8 @@ export function toVllmArgs(serving: VllmServing): string[] {
     `--tensor-parallel-size=${serving.tensorParallel}`,
     `--max-model-len=${serving.contextTokens}`,
     `--gpu-memory-utilization=${serving.memoryShare}`,
+    ...(serving.maxSequences === undefined ? [] : [`--max-num-seqs=${serving.maxSequences}`]),
+    ...(serving.quantization === undefined ? [] : [`--quantization=${serving.quantization}`]),
     ...(serving.kvCacheDtype === undefined ? [] : [`--kv-cache-dtype=${serving.kvCacheDtype}`]),
     ...(adapters.length === 0
       ? []

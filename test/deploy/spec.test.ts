@@ -206,10 +206,10 @@ describe('facet.config.ts with deployments', () => {
       stdout: '',
       stderr: 'facet: bigg is neither a deployment nor a target; did you mean big?\n',
     })
-    const up = await facet(['up', 'big', '--config', file])
+    const up = await facet(['up', 'edge', '--config', file])
     expect(up.code).toBe(1)
     expect(up.stderr).toMatch(
-      /^facet: This version of Facet plans gke-gpu but does not reach it yet; [^\n]+\n$/,
+      /^facet: This version of Facet plans workers but does not reach it yet; [^\n]+\n$/,
     )
   })
 })

@@ -1,7 +1,7 @@
 /** Deletion: at once, or with a finalizer that somebody must take away first. */
 import type { Json, JsonObject } from '../../../../deploy/target.ts'
 import { isObject } from '../schema.ts'
-import type { Reply } from './answer.ts'
+import type { Reply } from './call.ts'
 import type { ResourceType } from './resources.ts'
 import { conflict, invalidOption, notFound, Refusal } from './status.ts'
 import { type Store, type Stored, toAnswer } from './store.ts'

@@ -1,0 +1,224 @@
+/** What GKE is sent: a plan as a serving, and its objects as resources. */
+import { FacetError } from '../src/errors.ts'
+import { toComputeClass } from './k8s/capacity.ts'
+import { toGateway } from './k8s/gateway.ts'
+import { hostShare } from './k8s/host.ts'
+import { toBase } from './k8s/manifests.ts'
+import { type KubeObject, toObject, toObjectId } from './k8s/object.ts'
+import { GATEWAY } from './k8s/presets.ts'
+import { toHorizontalPodAutoscaler, toMonitoring, toScaledObject } from './k8s/scaling.ts'
+import type { Serving, VllmServing, Weights } from './k8s/serving.ts'
+import type { AcceleratedPlan } from './plan.ts'
+import { JETSTREAM_HTTP_IMAGE } from './servers.ts'
+import type { GkeSpec } from './spec.ts'
+import type { Resource } from './target.ts'
+
+export type GkePlan = AcceleratedPlan & { readonly spec: GkeSpec }
+
+/** The value of an environment variable that the spec names. */
+export type SecretOf = (variable: string) => string
+
+const MINUTE_MS = 60_000
+const DEFAULT_NAMESPACE = 'facet'
+/** Longest that flex-start gives a machine. */
+const FLEX_START_MS = 7 * 24 * 60 * MINUTE_MS
+/** Requests that wait in each pod before another is added. */
+const WAITING_PER_POD = 5
+
+/** Kinds that cost money: pods bring nodes, and a gateway a load balancer. */
+const BILLABLE = ['Deployment', 'Job', 'Gateway']
+
+/**
+ * In the order in which they are made. The namespace is not among them: others may use it.
+ *
+ * @param secretOf left out: the Secrets stand there without their values, as a plan shows them
+ * @throws FacetError unsupported for what the server cannot do on GKE
+ */
+export function wantGke(plan: GkePlan, secretOf?: SecretOf): Resource[] {
+  const serving = toServing(plan)
+  const computeClass = toCapacityClass(plan, serving)
+  const server = `apps/v1/Deployment/${serving.namespace}/${serving.name}`
+  return [
+    ...toSecrets(plan, serving, secretOf),
+    ...computeClass,
+    ...toBase(serving),
+    ...toScaling(plan, serving),
+    ...toExposure(plan, serving),
+  ].map((body): Resource => {
+    const id = toObjectId(body)
+    const scales = ['HorizontalPodAutoscaler', 'ScaledObject', 'Gateway'].includes(body.kind)
+    return {
+      id,
+      kind: body.kind,
+      name: body.metadata.name,
+      body,
+      ...(BILLABLE.includes(body.kind) ? { billable: true as const } : {}),
+      ...(scales ? { after: [server] } : {}),
+    }
+  })
+}
+
+/** @throws FacetError unsupported, with the field and what to write instead */
+export function toServing(plan: GkePlan): Serving {
+  const { name, spec, accelerator, devices, machine, model, server } = plan
+  const common = {
+    name,
+    namespace: spec.namespace ?? DEFAULT_NAMESPACE,
+    owner: name,
+    image: server.image,
+    resources: hostShare(accelerator.name, devices),
+    ...(needsClass(plan) ? { computeClass: toClassName(plan) } : { spot: plan.capacity[0] === 'spot' }),
+  }
+  if (server.name === 'vllm')
+    return {
+      ...common,
+      server: 'vllm',
+      accelerator: { type: 'gpu', label: accelerator.gkeLabel, count: devices },
+      loadMs: 20 * MINUTE_MS,
+      ...toVllm(plan),
+    }
+  if (server.name === 'tensorrt-llm') {
+    const weights = toWeights(plan)
+    if (weights.from !== 'bucket')
+      throw unsupported(
+        'weights',
+        'TensorRT-LLM reads engines from a bucket: name it with { from: "bucket", uri }.',
+      )
+    const gpu = { type: 'gpu', label: accelerator.gkeLabel, count: devices } as const
+    return {
+      ...common,
+      server: 'tensorrt-llm',
+      model: 'ensemble',
+      weights,
+      accelerator: gpu,
+      loadMs: 20 * MINUTE_MS,
+    }
+  }
+  const weights = toWeights(plan)
+  if (weights.from !== 'hugging-face')
+    throw unsupported('weights', 'JetStream on PyTorch reads Hugging Face; take { from: "huggingface" }.')
+  if (plan.dtype !== 'bf16')
+    throw unsupported('dtype', 'JetStream is deployed with weights in bf16 only; leave dtype out.')
+  return {
+    ...common,
+    server: 'jetstream',
+    model: model.repository,
+    weights,
+    batchSize: plan.maxSequences,
+    httpImage: JETSTREAM_HTTP_IMAGE,
+    accelerator: {
+      type: 'tpu',
+      label: accelerator.gkeLabel,
+      topology: machine.topology ?? '1x1',
+      count: devices,
+    },
+    loadMs: 50 * MINUTE_MS,
+  }
+}
+
+function toVllm(
+  plan: GkePlan,
+): Omit<VllmServing, 'name' | 'server' | 'image' | 'accelerator' | 'resources' | 'loadMs'> {
+  const { spec, model, name } = plan
+  const adapters = Object.entries(spec.adapters ?? {}).map(([adapter, options]) => ({
+    name: adapter,
+    ...options,
+  }))
+  const remote = adapters.find(({ source }) => source.startsWith('gs://'))
+  if (remote)
+    throw unsupported(
+      `adapters.${remote.name}`,
+      'vLLM on GKE takes adapters from Hugging Face; name a repository there.',
+    )
+  return {
+    model: model.repository,
+    servedName: model.id,
+    weights: toWeights(plan),
+    ...(spec.weights?.from === 'huggingface' && spec.weights.revision !== undefined
+      ? { revision: spec.weights.revision }
+      : {}),
+    dtype: 'bfloat16',
+    ...(plan.dtype === 'fp8' ? { quantization: 'fp8' as const } : {}),
+    ...(plan.kvDtype === 'fp8' ? { kvCacheDtype: 'fp8_e5m2' as const } : {}),
+    tensorParallel: plan.devices,
+    contextTokens: plan.contextTokens,
+    maxSequences: plan.maxSequences,
+    memoryShare: 0.9,
+    ...(adapters.length === 0 ? {} : { adapters }),
+    ...(spec.expose?.to === 'public' ? { apiKey: { name: `${name}-key`, key: 'key' } } : {}),
+  }
+}
+
+function toWeights({ name, spec: { weights } }: GkePlan): Weights {
+  if (weights?.from !== 'bucket')
+    return { from: 'hugging-face', token: { name: `${name}-hugging-face`, key: 'token' } }
+  const [, bucket = '', folder = ''] = /^gs:\/\/([^/]+)\/?(.*?)\/?$/.exec(weights.uri) ?? []
+  return { from: weights.loader === 'streamer' ? 'streamer' : 'bucket', bucket, folder }
+}
+
+function toSecrets({ spec, name }: GkePlan, serving: Serving, secretOf?: SecretOf): KubeObject[] {
+  const one = (secret: string, key: string, variable: string, pick = (value: string) => value): KubeObject =>
+    toObject(
+      'v1',
+      'Secret',
+      serving,
+      {
+        type: 'Opaque',
+        ...(secretOf ? { data: { [key]: Buffer.from(pick(secretOf(variable))).toString('base64') } } : {}),
+      },
+      { name: secret },
+    )
+  const { weights, expose } = spec
+  return [
+    ...(weights?.from === 'bucket'
+      ? []
+      : [one(`${name}-hugging-face`, 'token', weights?.tokenEnv ?? 'HF_TOKEN')]),
+    // vLLM takes one key.
+    ...(expose?.to === 'public'
+      ? [one(`${name}-key`, 'key', expose.keysEnv, (keys) => keys.split(',')[0]!.trim())]
+      : []),
+  ]
+}
+
+/** One kind of capacity that a node selector can ask for needs no class. */
+function needsClass({ capacity }: GkePlan): boolean {
+  return capacity.length > 1 || capacity[0] === 'reservation' || capacity[0] === 'flex-start'
+}
+
+const toClassName = ({ name, spec }: GkePlan): string => `${spec.namespace ?? DEFAULT_NAMESPACE}-${name}`
+
+function toCapacityClass(plan: GkePlan, serving: Serving): KubeObject[] {
+  if (!needsClass(plan)) return []
+  const { accelerator, machine, devices, capacity } = plan
+  const label = accelerator.gkeLabel
+  return [
+    toComputeClass(serving, {
+      name: toClassName(plan),
+      machineType: machine.type,
+      ...(accelerator.kind === 'gpu'
+        ? { gpu: { label, count: devices } }
+        : { tpu: { label, topology: machine.topology ?? '1x1', count: devices } }),
+      sources: capacity.map((type) => (type === 'flex-start' ? { type, maxRunMs: FLEX_START_MS } : { type })),
+    }),
+  ]
+}
+
+function toScaling({ replicas, spec }: GkePlan, serving: Serving): KubeObject[] {
+  const scaling = { minReplicas: replicas.min, maxReplicas: replicas.max, waitingPerPod: WAITING_PER_POD }
+  if (replicas.min === 0)
+    return [...toMonitoring(serving), ...toScaledObject(serving, { ...scaling, project: spec.project })]
+  return replicas.max === 1 ? [] : [...toMonitoring(serving), toHorizontalPodAutoscaler(serving, scaling)]
+}
+
+function toExposure({ spec: { expose }, name }: GkePlan, serving: Serving): KubeObject[] {
+  if (expose === undefined || expose.to === 'cluster') return []
+  const exposure =
+    expose.to === 'public'
+      ? ({ to: 'internet', hostname: expose.host, certificate: name } as const)
+      : ({ to: 'vpc' } as const)
+  return toGateway(serving, { ...GATEWAY, exposure })
+}
+
+function unsupported(field: string, message: string): FacetError {
+  return new FacetError('unsupported', `${field}: ${message}`, { field })
+}

@@ -1,0 +1,172 @@
+/** A cluster as a place to deploy to: objects by server-side apply, and only those that carry our label. */
+import { FacetError } from '../../src/errors.ts'
+import type { Endpoint } from '../../src/types.ts'
+import type { Signal } from '../cause.ts'
+import { type GkePlan, type SecretOf, toServing, wantGke } from '../gke.ts'
+import {
+  type Action,
+  type JsonObject,
+  type LiveResource,
+  OWNER_LABEL,
+  type Resource,
+  type Target,
+} from '../target.ts'
+import { type KindRef, type KubeClient, toRef } from './client.ts'
+import { at, listOf } from './json.ts'
+import { toNamespace } from './manifests.ts'
+import { type KubeObject, toObjectId } from './object.ts'
+import { logLines, observe } from './observe.ts'
+
+/** Where objects of a deployment may be that is no longer wanted. */
+const KINDS: readonly KindRef[] = [
+  ...['ServiceAccount', 'Service', 'Secret'].map((kind) => ({ apiVersion: 'v1', kind })),
+  { apiVersion: 'apps/v1', kind: 'Deployment' },
+  { apiVersion: 'batch/v1', kind: 'Job' },
+  { apiVersion: 'autoscaling/v2', kind: 'HorizontalPodAutoscaler' },
+  { apiVersion: 'policy/v1', kind: 'PodDisruptionBudget' },
+  { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy' },
+  ...['Role', 'RoleBinding'].map((kind) => ({ apiVersion: 'rbac.authorization.k8s.io/v1', kind })),
+  { apiVersion: 'monitoring.googleapis.com/v1', kind: 'PodMonitoring' },
+  { apiVersion: 'inference.networking.k8s.io/v1', kind: 'InferencePool' },
+  ...['Gateway', 'HTTPRoute'].map((kind) => ({ apiVersion: 'gateway.networking.k8s.io/v1', kind })),
+  ...['GCPBackendPolicy', 'HealthCheckPolicy'].map((kind) => ({ apiVersion: 'networking.gke.io/v1', kind })),
+  ...['ScaledObject', 'TriggerAuthentication'].map((kind) => ({ apiVersion: 'keda.sh/v1alpha1', kind })),
+  { apiVersion: 'cloud.google.com/v1', kind: 'ComputeClass' },
+]
+const CLUSTER_WIDE = 'ComputeClass'
+
+export class KubernetesTarget implements Target<GkePlan> {
+  readonly name: 'gke-gpu' | 'gke-tpu'
+  readonly #client: KubeClient
+  readonly #secretOf: SecretOf
+  /** Of the gateway, once it has one. */
+  #address: string | undefined
+  #plan: GkePlan
+
+  constructor(plan: GkePlan, client: KubeClient, secretOf: SecretOf) {
+    this.name = plan.spec.target
+    this.#plan = plan
+    this.#client = client
+    this.#secretOf = secretOf
+  }
+
+  want(plan: GkePlan): Resource[] {
+    return wantGke(plan, this.#secretOf)
+  }
+
+  async read(plan: GkePlan, signal: AbortSignal): Promise<LiveResource[]> {
+    const wanted = wantGke(plan)
+    const found = await Promise.all(
+      wanted.map(({ body }) => this.#client.get(toRef(body as KubeObject), signal)),
+    )
+    const { namespace } = placeOf(plan)
+    const lists = await Promise.all(
+      KINDS.map((kind) =>
+        this.#client.list(
+          kind.kind === CLUSTER_WIDE ? kind : { ...kind, namespace },
+          `${OWNER_LABEL}=${plan.name}`,
+          signal,
+        ),
+      ),
+    )
+    const objects = [...found, ...lists.flatMap(({ items }) => items)].filter((one) => one !== undefined)
+    const gateway = objects.find(({ kind }) => kind === 'Gateway')
+    const address = listOf(at(gateway, 'status', 'addresses'))[0]?.value
+    this.#address = typeof address === 'string' ? address : undefined
+    const known = new Map(wanted.map((one) => [one.id, one]))
+    const unique = new Map(objects.map((object) => [toObjectId(object), object]))
+    return [...unique].map(([id, object]) => toLive(object, known.get(id)))
+  }
+
+  async preview(want: Resource, _: LiveResource, signal: AbortSignal): Promise<JsonObject> {
+    return toBody(await this.#client.apply(want.body as KubeObject, signal, { dryRun: true }))
+  }
+
+  async apply(action: Action, signal: AbortSignal): Promise<void> {
+    if (action.type === 'delete') {
+      const { body } = action.live
+      await this.#client.delete(toRef(body as KubeObject), String(at(body, 'metadata', 'uid')), signal)
+      return
+    }
+    const object = action.want.body as KubeObject
+    if (action.type === 'create') await this.#prepare(object, signal)
+    // What PodSecurity would not admit is only told by a warning: hear it before anything is made.
+    await this.#client.apply(object, signal, { dryRun: true })
+    await this.#client.apply(object, signal)
+  }
+
+  observe(plan: GkePlan, signal: AbortSignal): Promise<Signal[]> {
+    return observe(this.#client, placeOf(plan), signal)
+  }
+
+  logs(plan: GkePlan, signal: AbortSignal): Promise<string[]> {
+    return logLines(this.#client, placeOf(plan), signal)
+  }
+
+  endpoint(live: readonly LiveResource[]): Endpoint | undefined {
+    const { name, spec, model } = this.#plan
+    const { namespace } = placeOf(this.#plan)
+    if (!live.some(({ kind, owner }) => kind === 'Deployment' && owner === name)) return undefined
+    const served = { model: model.id }
+    const { expose } = spec
+    if (expose?.to === 'public') {
+      const [key] = this.#secretOf(expose.keysEnv).split(',')
+      return { ...served, baseURL: `https://${expose.host}/v1`, apiKey: key!.trim() }
+    }
+    if (expose?.to !== 'internal')
+      return { ...served, baseURL: `http://${name}.${namespace}.svc.cluster.local/v1` }
+    return this.#address === undefined ? undefined : { ...served, baseURL: `http://${this.#address}/v1` }
+  }
+
+  /** A namespace is made where there is none, and never taken away: it costs nothing, and others may use it. */
+  async #prepare(object: KubeObject, signal: AbortSignal): Promise<void> {
+    const there = await this.#client.get(toRef(object), signal)
+    const owner = there && ownerOf(there)
+    // An apply would quietly merge into what somebody has made since we looked.
+    if (there && owner !== this.#plan.name)
+      throw new FacetError(
+        'invalid_request',
+        `${object.kind} ${object.metadata.name} was made by somebody else meanwhile, so it is left alone; choose another name for this deployment.`,
+        { field: toObjectId(object) },
+      )
+    const { namespace } = object.metadata
+    if (typeof namespace !== 'string') return
+    const level = this.name === 'gke-tpu' ? 'baseline' : 'restricted'
+    const wanted = toNamespace(namespace, level)
+    if (!(await this.#client.get(toRef(wanted), signal))) await this.#client.apply(wanted, signal)
+  }
+}
+
+/** Name and namespace of the server's objects. */
+function placeOf(plan: GkePlan): { readonly name: string; readonly namespace: string } {
+  const { name, namespace } = toServing(plan)
+  return { name, namespace: namespace ?? 'default' }
+}
+
+function toLive(object: KubeObject, wanted: Resource | undefined): LiveResource {
+  const { resourceVersion, deletionTimestamp } = object.metadata
+  const billable = ['Deployment', 'Job', 'Gateway'].includes(object.kind)
+  return {
+    id: toObjectId(object),
+    kind: object.kind,
+    name: object.metadata.name,
+    body: toBody(object),
+    owner: ownerOf(object),
+    ...(billable ? { billable: true as const } : {}),
+    ...(wanted?.after ? { after: wanted.after } : {}),
+    ...(typeof resourceVersion === 'string' ? { version: resourceVersion } : {}),
+    ...(deletionTimestamp === undefined ? {} : { ready: false }),
+  }
+}
+
+/** The object without what changes by itself. */
+function toBody(object: KubeObject): JsonObject {
+  const { status: _, metadata, ...rest } = object
+  const { managedFields: __, resourceVersion: ___, generation: ____, ...own } = metadata
+  return { ...rest, metadata: own }
+}
+
+function ownerOf(object: KubeObject): string | undefined {
+  const owner = at(object, 'metadata', 'labels', OWNER_LABEL)
+  return typeof owner === 'string' ? owner : undefined
+}
