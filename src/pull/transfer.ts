@@ -36,9 +36,7 @@ export async function transfer(
       await fill(file, remote, web, site, watch)
       await file.sync()
       if (file.matches()) break
-      await file.restart()
-      watch.onRestart()
-      watch.onSize(0)
+      await beginAnew(file, watch)
       // What an earlier run left may be at fault; what came in one go is not.
       if (!resumed) throw mismatch(remote)
       resumed = false
@@ -50,6 +48,13 @@ export async function transfer(
     await file.close()
   }
   await rename(partial, target)
+}
+
+/** Says so first: whoever reads the file while it is cut must find out why. */
+async function beginAnew(file: PartialFile, watch: Watch): Promise<void> {
+  watch.onRestart()
+  await file.restart()
+  watch.onSize(0)
 }
 
 /** Errors after which nothing that was downloaded is of use. */
@@ -94,9 +99,7 @@ async function fetchRest(
   const response = await web.get(remote.url, site, remote.path, { headers })
   if (response.status === 416 || (response.status === 200 && from > 0)) {
     // Without ranges, or with another file than before, it begins anew.
-    await file.restart()
-    watch.onRestart()
-    watch.onSize(0)
+    await beginAnew(file, watch)
   }
   if (response.status === 416) {
     await response.body?.cancel()
