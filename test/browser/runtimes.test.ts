@@ -96,7 +96,7 @@ describe('Facet in Chromium, in a service worker', () => {
     await first.call('startServiceWorker', 'service-worker.js')
     await expect
       .poll(async () => (await first.call('askSite', { path: '/v1/models' })).text, { timeout: 30_000 })
-      .toMatch(/still being fetched \([\d.]+ [kM]B of 15\.1 MB\); try again soon/)
+      .toMatch(/still being fetched \(1\.\d+ MB of 15\.1 MB\); try again soon/)
     expect((await first.call('askSite', { path: '/v1/models' })).status).toBe(503)
     finish()
     await fresh.close()

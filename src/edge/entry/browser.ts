@@ -71,10 +71,14 @@ interface LazyEdge {
 function openEdge({ model, engine = {}, edge = {} }: ServiceWorkerOptions): LazyEdge {
   const address = toAbsolute(model)
   let loading: Promise<App> | undefined
+  /** When it is known whether the model has to be fetched. */
+  let looked: Promise<void> | undefined
   let progress: FacetError | undefined
 
-  const open = async (): Promise<App> => {
+  const look = async (): Promise<void> => {
     if (!(await isBrowserModelKept(address))) progress = downloading(0, 0)
+  }
+  const open = async (): Promise<App> => {
     const tell: LoadOptions['onProgress'] = (told) => {
       if (told.stage === 'download') progress = downloading(told.loadedBytes, told.totalBytes)
       engine.onProgress?.(told)
@@ -85,7 +89,10 @@ function openEdge({ model, engine = {}, edge = {} }: ServiceWorkerOptions): Lazy
     return createEdge({ page: false, ...edge, backends: [backend, ...(edge.backends ?? [])] })
   }
   const load = (): Promise<App> => {
-    loading ??= open()
+    if (loading) return loading
+    looked = look()
+    loading = looked
+      .then(open)
       .catch((error) => {
         loading = undefined
         throw error
@@ -99,6 +106,7 @@ function openEdge({ model, engine = {}, edge = {} }: ServiceWorkerOptions): Lazy
     try {
       const loaded = load()
       loaded.catch(() => {}) // the next request tells
+      await looked
       if (progress) throw progress
       return await (await loaded).fetch(request)
     } catch (error) {
