@@ -67,7 +67,7 @@ export function replicaMemory(replica: Replica): ReplicaMemory {
 }
 
 /** Whether a model's heads can be split over so many devices. */
-export function canSplit({ heads, kvHeads }: GemmaConfig, devices: number): boolean {
+function canSplit({ heads, kvHeads }: GemmaConfig, devices: number): boolean {
   return heads % devices === 0 && (kvHeads % devices === 0 || devices % kvHeads === 0)
 }
 

@@ -30,7 +30,7 @@ export function wantWorkers(plan: WorkersPlan): Resource[] {
 }
 
 /** `wrangler.json` of the Worker. */
-export function wranglerConfig({ name, spec }: WorkersPlan): JsonObject {
+function wranglerConfig({ name, spec }: WorkersPlan): JsonObject {
   return {
     name: `facet-${name}`,
     main: 'worker.js',

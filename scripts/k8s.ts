@@ -8,7 +8,7 @@ import type { JsonObject } from '../deploy/target.ts'
 const HEADER = '# Written by scripts/k8s.ts from deploy/k8s: change it there.\n'
 
 /** The text of one file. */
-export function toYaml(object: JsonObject): string {
+function toYaml(object: JsonObject): string {
   return HEADER + dump(object, { noRefs: true, lineWidth: -1 })
 }
 

@@ -33,7 +33,7 @@ export function toService(serving: Serving): KubeObject {
 }
 
 /** The label that lets pods of the same namespace call the server. */
-export function toClientLabel(serving: Serving): string {
+function toClientLabel(serving: Serving): string {
   return `${serving.name}-client`
 }
 

@@ -39,7 +39,7 @@ export interface List {
 }
 
 /** Who owns the fields that Facet applies. */
-export const FIELD_MANAGER = 'gemfacet'
+const FIELD_MANAGER = 'gemfacet'
 const CALL_MS = 30_000
 const APPLY = 'application/apply-patch+yaml'
 

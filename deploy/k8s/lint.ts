@@ -100,7 +100,7 @@ function toContainer(body: JsonObject, path: string): Container {
   return { path, body, words, accelerators: amount('nvidia.com/gpu') + amount('google.com/tpu') }
 }
 
-export function toTitle(object: JsonObject): string {
+function toTitle(object: JsonObject): string {
   const name = at(object, 'metadata', 'name')
   return `${String(object.kind ?? 'Object')}/${typeof name === 'string' ? name : '?'}`
 }

@@ -48,7 +48,7 @@ export function chooseContext(
 }
 
 /** @throws FacetError unauthorized, with the name of the variable */
-export const fromEnvironment: SecretOf = (variable) => {
+const fromEnvironment: SecretOf = (variable) => {
   const value = process.env[variable]
   if (value !== undefined && value !== '') return value
   throw new FacetError(

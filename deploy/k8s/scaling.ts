@@ -16,7 +16,7 @@ export interface Scaling {
 
 const SCALE_DOWN_SECONDS = 600
 
-export function checkScaling({ minReplicas, maxReplicas, waitingPerPod }: Scaling, least: 0 | 1): void {
+function checkScaling({ minReplicas, maxReplicas, waitingPerPod }: Scaling, least: 0 | 1): void {
   const wrong =
     minReplicas < least
       ? (['minReplicas', `must be at least ${least}${least === 1 ? '; zero needs KEDA' : ''}`] as const)

@@ -45,7 +45,7 @@ export function toVllmDeployment(serving: VllmServing): KubeObject {
   })
 }
 
-export function toServedName(serving: VllmServing): string {
+function toServedName(serving: VllmServing): string {
   return serving.servedName ?? serving.model
 }
 

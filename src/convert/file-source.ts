@@ -65,7 +65,7 @@ export async function readWhole(source: FileSource, file: string): Promise<Uint8
  * @param name how messages call it
  * @throws FacetError io_failed
  */
-export async function openLocal(path: string, name: string): Promise<SourceFile | undefined> {
+async function openLocal(path: string, name: string): Promise<SourceFile | undefined> {
   const refused = (cause: Error): never => {
     throw new FacetError('io_failed', `${path} cannot be read: ${cause.message}.`, { cause })
   }

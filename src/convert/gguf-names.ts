@@ -4,7 +4,7 @@ import type { Architecture, GemmaConfig } from '../gemma/config.ts'
 import type { GgufHeader, GgufValue } from './gguf-header.ts'
 
 /** GGUF's `general.architecture`, by ours. */
-export const GGUF_ARCHITECTURES: Readonly<Record<Architecture, string>> = {
+const GGUF_ARCHITECTURES: Readonly<Record<Architecture, string>> = {
   gemma: 'gemma',
   gemma2: 'gemma2',
   gemma3_text: 'gemma3',

@@ -19,7 +19,7 @@ export type ReadyCheck = () => boolean | Readiness
 
 const DEFAULT_RETRY_MS = 1000
 
-export function readinessOf(check: ReadyCheck | undefined): Readiness {
+function readinessOf(check: ReadyCheck | undefined): Readiness {
   const state = check?.() ?? true
   if (state === true) return { ready: true }
   return state === false ? { ready: false, reason: 'The server is not ready yet; try again soon.' } : state

@@ -148,9 +148,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   const embedAll = async (texts: readonly string[], call: CallOptions = {}): Promise<Float32Array[]> => {
     checkTexts(texts)
-    const over = new AbortController()
-    const limits = watch(call, (error) => over.abort(error))
-    try {
+    return within(call, async (signal) => {
       const vectors: Float32Array[] = []
       // One after another: many texts must not fill the queue that chats wait in.
       for (const [i, text] of texts.entries()) {
@@ -163,12 +161,10 @@ export function createEngine(options: EngineOptions): Engine {
             { field },
           )
         }
-        vectors.push(await scheduler.run(embed(ids, prefillChunk, config.hiddenSize), over.signal))
+        vectors.push(await scheduler.run(embed(ids, prefillChunk, config.hiddenSize), signal))
       }
       return vectors
-    } finally {
-      limits.clear()
-    }
+    })
   }
 
   return {
@@ -187,9 +183,7 @@ export function createEngine(options: EngineOptions): Engine {
         top: request.top ?? 0,
         chunk: Math.max(1, Math.min(prefillChunk, Math.floor(SCORE_LOGITS / config.vocabSize))),
       }
-      const over = new AbortController()
-      const limits = watch(call, (error) => over.abort(error))
-      return scheduler.run(score(plan, tokenizer), over.signal).finally(() => limits.clear())
+      return within(call, (signal) => scheduler.run(score(plan, tokenizer), signal))
     },
     ...(graph.hidden && { embed: embedAll }),
     tokenize: async (prompt: Prompt): Promise<number[]> => {
@@ -209,6 +203,20 @@ export function createEngine(options: EngineOptions): Engine {
       await scheduler.close()
       await graph.dispose()
     },
+  }
+}
+
+/** Work whose signal aborts when the call does, or runs out of time. */
+async function within<Result>(
+  call: CallOptions,
+  work: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const over = new AbortController()
+  const limits = watch(call, (error) => over.abort(error))
+  try {
+    return await work(over.signal)
+  } finally {
+    limits.clear()
   }
 }
 

@@ -32,8 +32,8 @@ export interface LoadOptions {
   readonly threads?: number
   /**
    * Bits of a cached key or value, for `wasm` and `webgpu`: 16 (float16, the default), 32 for float32; with
-   * `wasm` also 8, for a quarter of its memory. On the shipped model, by scripts/fidelity.ts: held-out perplexity 354.5 with 32 bits, 354.6
-   * with 16, 354.5 with 8; held-out exact match 0.400, 0.403, 0.390.
+   * `wasm` also 8, for a quarter of its memory. On the shipped model, by scripts/fidelity.ts: held-out
+   * perplexity 354.5 with 32 bits, 354.8 with 16, 354.5 with 8; held-out exact match 0.400, 0.403, 0.390.
    */
   readonly cacheBits?: 8 | 16 | 32
   /**

@@ -7,12 +7,12 @@ import type { Listing, RemoteFile, Site, Terms } from './listing.ts'
 import { GEMMA_TERMS } from './terms.ts'
 import type { Web } from './web.ts'
 
-export const HUB_URL = 'https://huggingface.co'
+const HUB_URL = 'https://huggingface.co'
 
 type Env = Readonly<Record<string, string | undefined>>
 
 /** HF_TOKEN, or what `hf auth login` left, as Hugging Face's own tools find it. */
-export async function hubToken(env: Env): Promise<string | undefined> {
+async function hubToken(env: Env): Promise<string | undefined> {
   const given = env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN
   if (given) return given.trim()
   const path = env.HF_TOKEN_PATH || join(hubHome(env), 'token')

@@ -73,7 +73,7 @@ export function sticky(options: { readonly prefixChars?: number; readonly maxLoa
 }
 
 /** What the request costs at most, in the currency of the prices; without maxTokens only its prompt. */
-export function costOf({ model }: Backend, request: ChatRequest): number {
+function costOf({ model }: Backend, request: ChatRequest): number {
   const { prompt = 0, completion = 0 } = model.price ?? {}
   return (tokensOf(request) * prompt + (request.maxTokens ?? 0) * completion) / 1e6
 }

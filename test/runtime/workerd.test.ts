@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { Miniflare } from 'miniflare'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { bundleWorker, peakHeapBytes, startWorker, type WorkerBundle } from '../../scripts/workerd.ts'
+import { publishedShape } from '../../src/gemma/published.ts'
 import { ask } from './ask.ts'
 import { ROOT } from './runtimes.ts'
 import { behavesAlike } from './suite.ts'
@@ -125,14 +126,7 @@ describe('the Workers template', () => {
 
 const GEMMA_2B = {
   architectures: ['GemmaForCausalLM'],
-  vocab_size: 256_000,
-  hidden_size: 2048,
-  intermediate_size: 16_384,
-  num_hidden_layers: 18,
-  num_attention_heads: 8,
-  num_key_value_heads: 1,
-  head_dim: 256,
-  max_position_embeddings: 8192,
+  ...publishedShape('gemma-2b'),
   rms_norm_eps: 1e-6,
   rope_theta: 10_000,
   bos_token_id: 2,

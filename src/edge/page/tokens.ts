@@ -14,21 +14,21 @@ const GAP_PX = 6
 const card = element('token-card', HTMLElement)
 
 /** From likely (0) to unlikely (4). */
-export function likelihoodOf({ logprob }: TokenAlternative): number {
+function likelihoodOf({ logprob }: TokenAlternative): number {
   const probability = Math.exp(logprob)
   const level = BOUNDS.findIndex((bound) => probability >= bound)
   return level < 0 ? BOUNDS.length : level
 }
 
 /** 0.934 -> "93%", 0.0042 -> "0.4%", 0.00001 -> "<0.1%". */
-export function toPercent(logprob: number): string {
+function toPercent(logprob: number): string {
   const percent = Math.exp(logprob) * 100
   if (percent < 0.1) return '<0.1%'
   return `${percent < 10 ? +percent.toFixed(1) : Math.round(percent)}%`
 }
 
 /** What cannot be seen is named. */
-export function toVisible(text: string): string {
+function toVisible(text: string): string {
   return text
     .replaceAll('\n', '⏎')
     .replaceAll('\t', '⇥')

@@ -55,7 +55,7 @@ const MOST_WAYS = 20_000
 export class TooAmbiguous extends Error {}
 
 /** A set of characters, quick to ask for the common ones. */
-export class CharTest {
+class CharTest {
   readonly set: CharSet
   readonly #ascii = new Uint8Array(128)
 

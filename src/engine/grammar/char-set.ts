@@ -1,5 +1,5 @@
 /** Sets of characters as ranges of code points, and how JSON strings spell them. */
-import { alternatives, type Expression, literal, sequence } from './expression.ts'
+import { alternatives, type Expression, literal } from './expression.ts'
 
 /** Inclusive, ascending, neither touching nor overlapping; never a surrogate. */
 export type CharSet = readonly (readonly [from: number, to: number])[]
@@ -71,11 +71,6 @@ export function jsonChar(set: CharSet): Expression {
   )
   const chars: Expression[] = plain.length ? [{ type: 'chars', set: plain }] : []
   return alternatives([...chars, ...escapes])
-}
-
-/** A text as it stands inside a JSON string. */
-export function jsonText(text: string): Expression {
-  return sequence([literal(JSON.stringify(text).slice(1, -1))])
 }
 
 function intersection(a: CharSet, b: CharSet): CharSet {

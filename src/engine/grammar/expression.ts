@@ -43,7 +43,7 @@ export function repeat(item: Expression, least: number, most: number): Expressio
 }
 
 /** The rules that match at least one finite text: a rule that always contains itself does not. */
-export function finiteRules(rules: Rules): Set<string> {
+function finiteRules(rules: Rules): Set<string> {
   const finite = new Set<string>()
   const ends = (expression: Expression): boolean => {
     switch (expression.type) {

@@ -1,7 +1,7 @@
 /** What each keyword of JSON Schema is to us: enforced, said to people only, or refused. */
 
 /** By the type of value they speak of; `any` holds those that speak of all. */
-export const ENFORCED = {
+const ENFORCED = {
   any: ['type', 'enum', 'const', 'anyOf', 'oneOf', 'allOf', '$ref'],
   object: ['properties', 'required', 'additionalProperties', 'propertyNames'],
   array: ['items', 'prefixItems', 'minItems', 'maxItems', 'uniqueItems'],

@@ -8,8 +8,8 @@ import { type Kernel, kernel } from '../../../src/engine/webgpu/kernel.ts'
 import { planGpu } from '../../../src/engine/webgpu/plan.ts'
 import { probeGpu } from '../../../src/engine/webgpu/probe.ts'
 import { Compiler } from '../../../src/engine/webgpu/program.ts'
-import { configFrom } from '../../../src/gemma/config.ts'
 import { DATA_FILE, type Manifest } from '../../../src/gemma/manifest.ts'
+import { publishedConfig } from '../../../src/gemma/published.ts'
 import { greedy, MODEL_DIRECTORY } from '../golden.ts'
 import { quantizedFixture, type TestModel, wasmGraph } from '../wasm/models.ts'
 import { dawn } from './dawn.ts'
@@ -131,17 +131,7 @@ describe('WebGPU', () => {
   })
 
   it('splits what is larger than one buffer may be: the head of the 2B needs two', async () => {
-    const config = configFrom({
-      architectures: ['GemmaForCausalLM'],
-      vocab_size: 256_000,
-      hidden_size: 2048,
-      intermediate_size: 16_384,
-      num_hidden_layers: 18,
-      num_attention_heads: 8,
-      num_key_value_heads: 1,
-      head_dim: 256,
-      max_position_embeddings: 8192,
-    })
+    const config = publishedConfig('gemma-2b')
     const manifest = { quantization: { bits: 4, blockSize: 32 } } as Manifest
     const bindingBytes = 128 * 1024 ** 2
     const { matrices } = planGpu(config, manifest, { sequences: 4, contextTokens: 8192, bindingBytes })

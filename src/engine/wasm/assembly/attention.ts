@@ -220,13 +220,12 @@ function mixPage1<T>(p: usize, values: usize, headDim: usize, count: u32, out: u
 
 /** Scores (CHUNK) of one head, in place: cap, softmax numerators times `factor`; the partial's maximum and sum. */
 function soften(h: Heads, scores: usize, count: u32, factor: f32, partial: usize): void {
-  // Lanes past the end must not win: they are set to minus infinity, whose exponential is 0.
   const padded = (count + 3) & ~3
-  for (let i = count; i < padded; i++) store<f32>(scores + (i << 2), -Infinity)
   let most = f32x4.splat(-Infinity)
   for (let i: usize = 0; i < <usize>padded << 2; i += 16) {
     if (h.softcap > 0) v128.store(scores + i, softcap4(v128.load(scores + i), h.softcap))
   }
+  // Lanes past the end must not win: they are set to minus infinity, whose exponential is 0.
   for (let i = count; i < padded; i++) store<f32>(scores + (i << 2), -Infinity)
   for (let i: usize = 0; i < <usize>padded << 2; i += 16) most = f32x4.max(most, v128.load(scores + i))
   most = f32x4.max(most, v128.shuffle<i32>(most, most, 2, 3, 0, 1))
