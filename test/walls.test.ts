@@ -35,12 +35,33 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   gateway: ['types', 'errors', 'guard', 'route', 'edge'],
   ai: ['types', 'errors'],
   deploy: ['types', 'errors', 'check', 'nearest', 'gemma', 'google', 'edge', 'file-lock'],
+  integrations: [],
+  tune: [
+    'types',
+    'errors',
+    'nearest',
+    'check',
+    'random',
+    'chart',
+    'columns',
+    'file-lock',
+    'gemma',
+    'client',
+    'google',
+    'pull',
+    'convert',
+    'eval',
+    'deploy',
+    'integrations',
+  ],
   config: [
     'types',
     'errors',
     'check',
     'nearest',
     'deploy',
+    'tune',
+    'integrations',
     'client',
     'route',
     'guard',
@@ -72,6 +93,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'random',
     'load-test',
     'eval',
+    'tune',
+    'integrations',
   ],
 }
 
@@ -103,9 +126,9 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   cli: ['commander'],
 }
 
-/** Files outside convert/, pull/, cli/ and deploy/ that may use Node. */
+/** Files outside convert/, pull/, eval/, tune/, cli/ and deploy/ that may use Node. */
 const NODE_FILES =
-  /^(convert|pull|eval|cli|deploy)\/|^file-lock\.ts$|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
+  /^(convert|pull|eval|tune|cli|deploy)\/|^file-lock\.ts$|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
 
 const listed = (folder: string): string[] =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
