@@ -219,8 +219,9 @@ async function countEqual(
 async function compare(model: Graph, golden: readonly GoldenPrompt[], directory: string): Promise<boolean> {
   const json = (file: string): unknown => JSON.parse(readFileSync(join(directory, file), 'utf8'))
   const config = configFrom(json('config.json'))
-  await using checkpoint = await openCheckpoint(directory)
+  const checkpoint = await openCheckpoint(directory)
   const reference = createReference(config, await weightsFrom(checkpoint, config))
+  await checkpoint.close()
   let worst = 0
   let divergence = 0
   for (const { input_ids, last_logits_top10 } of golden) {

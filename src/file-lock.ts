@@ -25,7 +25,7 @@ async function take(file: string, what: string): Promise<void> {
     if (await linked(beside, file)) return
     const holder = await readFile(file, 'utf8').catch(() => '')
     const [pid, host] = holder.trim().split(' ')
-    const gone = host === hostname() && !isAlive(Number(pid))
+    const gone = host === hostname() && !isRunning(Number(pid))
     if (gone && (await takenAway(file, holder)) && (await linked(beside, file))) return
     throw new FacetError(
       'unavailable',
@@ -63,12 +63,14 @@ async function takenAway(file: string, holder: string): Promise<boolean> {
   }
 }
 
-function isAlive(pid: number): boolean {
+/** Whether a process of this machine is there. */
+export function isRunning(pid: number): boolean {
   if (!Number.isSafeInteger(pid) || pid < 1) return false
   try {
     process.kill(pid, 0)
     return true
   } catch (error) {
+    // EPERM: it runs, as somebody else.
     return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

@@ -27,7 +27,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   engine: ['types', 'errors', 'nearest', 'model-ids', 'gemma', 'random'],
   'load-test': ['types', 'errors', 'check', 'chart', 'columns', 'client'],
   convert: ['types', 'errors', 'gemma'],
-  pull: ['types', 'errors', 'gemma', 'client', 'convert'],
+  pull: ['types', 'errors', 'file-lock', 'gemma', 'client', 'convert'],
   eval: ['types', 'errors', 'nearest', 'check', 'random', 'chart', 'columns', 'file-lock', 'client', 'pull'],
   guard: ['types', 'errors', 'gemma'],
   edge: ['types', 'errors', 'nearest', 'model-ids', 'gemma', 'client', 'guard', 'engine'],

@@ -4,6 +4,7 @@ import { mkdir, open, readFile, rm, stat, utimes } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import { FacetError } from '../errors.ts'
+import { isRunning } from '../file-lock.ts'
 import type { Web } from './web.ts'
 
 interface Owner {
@@ -99,16 +100,6 @@ async function isDead(path: string, owner: Owner | undefined, nowMs: number): Pr
   if (owner?.host === hostname()) return !isRunning(owner.pid)
   const found = await stat(path).catch(() => undefined)
   return found !== undefined && nowMs - found.mtimeMs > GONE_MS
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    // EPERM: it runs, as somebody else.
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }
 
 /** Of all who find the lock dead, only one may remove it: another could already hold a new one by then. */

@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import OpenAI from 'openai'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { loadConfig } from '../../src/config/node.ts'
 import { readConfig } from '../../src/convert/checkpoint-files.ts'
 import { fixture, temporary } from '../convert/checkpoints.ts'
@@ -98,17 +98,24 @@ describe('facet serve refuses an adapter', () => {
   })
 })
 
-it('facet.config.ts names adapters of a local endpoint', async () => {
-  const file = join(await temporary(), 'facet.config.ts')
-  const edge = { type: 'local', directory: MODEL_DIRECTORY, model: 'mine', adapters: { json: JSON_ADAPTER } }
-  await writeFile(file, `export default ${JSON.stringify({ endpoints: { edge } })}`)
-  const loaded = await loadConfig(file)
-  try {
-    const router = await loaded.router()
-    const question = { messages: [{ role: 'user' as const, content: 'list files' }], temperature: 0 }
-    expect((await collect(router, { ...question, model: 'mine:json' })).text).toBe(ANSWER)
-    expect((await collect(router, { ...question, model: 'mine' })).text).not.toBe(ANSWER)
-  } finally {
-    await loaded.close()
-  }
+describe('facet.config.ts names adapters of a local endpoint', () => {
+  it.each(['a directory', 'a name on the hub'])('by %s', async (place) => {
+    await using hub = await fakeHub(filesOf('lora-json'))
+    const { env } = await home({ HF_ENDPOINT: hub.url })
+    for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value)
+    const adapters = { json: place === 'a directory' ? JSON_ADAPTER : 'google/tiny' }
+    const file = join(await temporary(), 'facet.config.ts')
+    const edge = { type: 'local', directory: MODEL_DIRECTORY, model: 'mine', adapters }
+    await writeFile(file, `export default ${JSON.stringify({ endpoints: { edge } })}`)
+    const loaded = await loadConfig(file)
+    try {
+      const router = await loaded.router()
+      const question = { messages: [{ role: 'user' as const, content: 'list files' }], temperature: 0 }
+      expect((await collect(router, { ...question, model: 'mine:json' })).text).toBe(ANSWER)
+      expect((await collect(router, { ...question, model: 'mine' })).text).not.toBe(ANSWER)
+    } finally {
+      await loaded.close()
+      vi.unstubAllEnvs()
+    }
+  })
 })

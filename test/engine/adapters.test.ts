@@ -137,6 +137,20 @@ describe('adapters of a running engine', () => {
     })
   })
 
+  it('answer the same where a draft model, which has none of them, guesses ahead', async () => {
+    const engine = await loadEngine(MODEL_DIRECTORY, {
+      contextTokens: 256,
+      draft: MODEL_DIRECTORY,
+      adapters: [{ name: 'json', location: JSON_ADAPTER }],
+    })
+    try {
+      expect((await collect(engine, ask(`${ID}:json`))).text).toBe(JSON_ANSWER)
+      expect((await collect(engine, ask())).text).not.toContain('"command"')
+    } finally {
+      await engine.close()
+    }
+  })
+
   it('are computed by the reference too', async () => {
     const engine = await loadWith({
       graph: 'reference',
