@@ -27,7 +27,11 @@ type Found = Pick<BenchmarkSample, 'prompt' | 'choices' | 'answer' | 'extracted'
 /** What is kept of one question. */
 export async function ask(item: Item, options: AskOptions, evaluation: Evaluation): Promise<BenchmarkSample> {
   const { task, part, question } = item
-  const about = { task: task.name, ...(part !== undefined && { part }) }
+  const about = {
+    task: task.name,
+    ...(part !== undefined && { part }),
+    ...(item.prefix !== '' && { shots: item.prefix }),
+  }
   if (question.kind === 'text')
     return { ...about, ...(await written(item.prefix, question, item, options, evaluation)) }
   const found =
@@ -61,9 +65,10 @@ async function scored(
           }),
         )
   const scores = choiceScores(question, logLikelihoods)
+  const shown = typeof prompt === 'string' ? prompt : sharedBeginning(prompt)
   return {
-    prompt: typeof prompt === 'string' ? prompt : '',
-    choices: texts(question).map((text, i) => ({
+    prompt: shown,
+    choices: texts(question, shown).map((text, i) => ({
       text,
       logLikelihood: logLikelihoods[i]!,
       gold: gold.includes(i),
@@ -72,9 +77,17 @@ async function scored(
   }
 }
 
-/** The choices for a reader: with their own prompts, where they have them. */
-function texts({ prompt, choices }: ChoiceQuestion): readonly string[] {
-  return typeof prompt === 'string' ? choices : choices.map((choice, i) => `${prompt[i]} ${choice}`)
+/** The choices for a reader, without what stands before all of them: whole sentences, where each has its own prompt. */
+function texts({ prompt, choices }: ChoiceQuestion, before = ''): readonly string[] {
+  if (typeof prompt === 'string') return choices
+  return choices.map((choice, i) => `${prompt[i]!.slice(before.length)} ${choice}`)
+}
+
+/** Up to the last space, so that no word is cut. */
+function sharedBeginning([first = '', ...others]: readonly string[]): string {
+  let end = 0
+  while (end < first.length && others.every((other) => other[end] === first[end])) end++
+  return first.slice(0, first.lastIndexOf(' ', end - 1) + 1)
 }
 
 /** Summed log-likelihood of each continuation. */

@@ -25,19 +25,13 @@ export interface Mean {
   readonly count: number
 }
 
-/**
- * Of independent values, by the central limit theorem, with the sample's own spread.
- *
- * @param of how many the values are a random part, drawn without repeats: the nearer to all, the less is
- * unknown (finite population correction). Default: of endlessly many
- */
-export function meanOf(values: readonly number[], of: number = Number.POSITIVE_INFINITY): Mean {
+/** Of independent values, by the central limit theorem, with the sample's own spread. */
+export function meanOf(values: readonly number[]): Mean {
   const count = values.length
   if (count === 0) return { mean: Number.NaN, interval: [Number.NaN, Number.NaN], count }
   const mean = values.reduce((sum, value) => sum + value, 0) / count
   if (count === 1) return { mean, interval: [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY], count }
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (count - 1)
-  const part = of === Number.POSITIVE_INFINITY ? 1 : Math.max(0, (of - count) / Math.max(1, of - 1))
-  const half = Z * Math.sqrt((variance / count) * part)
+  const half = Z * Math.sqrt(variance / count)
   return { mean, interval: [mean - half, mean + half], count }
 }

@@ -91,6 +91,18 @@ describe('benchmarks', () => {
     expect(backend.scored.every(({ continuations }) => continuations.length >= 3)).toBe(true)
   })
 
+  it('keep what stood before each question, and once what its choices begin with alike', async () => {
+    const row = { sentence: 'He took the box from the shelf as the _ was full.', answer: '2' }
+    const rows = [{ ...row, option1: 'box', option2: 'shelf' }]
+    const winogrande = { rows, shots: rows }
+    const [sample] = await askAll(taskNamed('winogrande'), winogrande, fakeBackend())
+    expect(sample).toMatchObject({
+      shots: 'He took the box from the shelf as the shelf was full.\n\n',
+      prompt: 'He took the box from the shelf as the ',
+      choices: [{ text: 'box was full.' }, { text: 'shelf was full.', gold: true }],
+    })
+  })
+
   it('of a subset that is run again ask nothing twice, and of another seed are refused', async () => {
     const folder = await freshFolder()
     await runOn({ folder, limit: 5 })
