@@ -4,7 +4,7 @@
 export type Interval = readonly [low: number, high: number]
 
 /** Of a normal distribution, 95% lie within so many standard deviations. */
-const Z = 1.959963984540054
+export const Z: number = 1.959963984540054
 
 /**
  * Of a share of `count` independent trials (Wilson 1927): right for few trials too, and never outside [0, 1].

@@ -1,5 +1,5 @@
 /** What many verdicts on pairs say: wins, ties and losses, and how far judges agree with each other and themselves. */
-import type { Interval } from '../intervals.ts'
+import { type Interval, Z } from '../intervals.ts'
 
 export type Winner = 'a' | 'b' | 'tie'
 
@@ -13,9 +13,6 @@ export interface Preference {
   /** Of the rate, 95%. */
   readonly interval: Interval
 }
-
-/** Of a normal distribution, 95% lie within so many standard deviations. */
-const Z = 1.959963984540054
 
 /** Of independent prompts, from A's side. */
 export function preferenceOf(winners: readonly Winner[]): Preference {
