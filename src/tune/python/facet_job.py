@@ -1,0 +1,403 @@
+"""What every tuning job shares: settings, metrics, checkpoints that survive preemption, and the result's digests.
+
+Needs nothing but Python 3.10 or later. A script is started as `python SCRIPT --job FOLDER --out FOLDER`: the first
+holds job.json and the data, the second (a mounted bucket, or a folder) takes everything that is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+METRICS_FILE = "metrics.jsonl"
+COMPLETE_FILE = "complete.json"
+DONE_FILE = "done.json"
+KEPT_CHECKPOINTS = 2
+# What a process ended by SIGTERM exits with: whoever restarts jobs tells it from a mistake.
+PREEMPTED_STATUS = 143
+GEMMA_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class JobError(Exception):
+    """A mistake that one sentence explains: what is wrong, where, and what to do."""
+
+
+class Preempted(Exception):
+    """The machine is being taken away; the next attempt goes on from the newest complete checkpoint."""
+
+
+# Settings. A check returns the value, or raises JobError with the field's name.
+
+Check = Callable[[Any, str], Any]
+
+
+def shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def must(holds: Callable[[Any], bool], what: str) -> Check:
+    def check(value: Any, name: str) -> Any:
+        if holds(value):
+            return value
+        raise JobError(f"job.json: {name} must be {what}, but is {shown(value)}.")
+
+    return check
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def whole(least: int, most: int = 2**53) -> Check:
+    what = f"a whole number of at least {least}" if most == 2**53 else f"a whole number from {least} to {most}"
+    return must(lambda value: type(value) is int and least <= value <= most, what)
+
+
+def one_of(*choices: str) -> Check:
+    return must(lambda value: value in choices, f"one of {', '.join(choices)}")
+
+
+text = must(lambda value: isinstance(value, str) and value.strip() != "", "a text that is not empty")
+positive = must(lambda value: is_number(value) and value > 0, "a number above 0")
+not_negative = must(lambda value: is_number(value) and value >= 0, "a number of at least 0")
+share = must(lambda value: is_number(value) and 0 <= value < 1, "a number from 0 to below 1")
+modules = must(
+    lambda value: isinstance(value, list) and value != [] and set(value) <= set(GEMMA_MODULES),
+    f"a list of some of {', '.join(GEMMA_MODULES)}",
+)
+
+REQUIRED: Mapping[str, Check] = {
+    "kind": one_of("sft", "reward", "rlhf"),
+    "name": text,
+    "framework": one_of("trl", "keras", "maxtext", "nemo"),
+    "model": text,
+    "method": one_of("lora", "qlora", "full"),
+    "epochs": positive,
+    "learning_rate": positive,
+    "batch_size": whole(1),
+    "gradient_accumulation": whole(1),
+    "context_tokens": whole(8),
+    "seed": whole(0, 2**32 - 1),
+    "save_every_steps": whole(1),
+    "log_every_steps": whole(1),
+}
+OPTIONAL: Mapping[str, Check] = {
+    "backend": one_of("jax", "torch", "tensorflow"),
+    "max_steps": whole(1),
+    "devices": whole(1),
+    "hosts": whole(1),
+}
+LORA: Mapping[str, Check] = {"rank": whole(1, 256), "alpha": positive, "dropout": share, "modules": modules}
+
+
+@dataclass(frozen=True)
+class Lora:
+    rank: int
+    alpha: float
+    dropout: float
+    modules: list[str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """job.json, checked. `more` holds the settings that only this kind of job has."""
+
+    kind: str
+    name: str
+    framework: str
+    model: str
+    method: str
+    epochs: float
+    learning_rate: float
+    batch_size: int
+    gradient_accumulation: int
+    context_tokens: int
+    seed: int
+    save_every_steps: int
+    log_every_steps: int
+    folder: Path
+    lora: Lora | None = None
+    backend: str | None = None
+    max_steps: int | None = None
+    devices: int = 1
+    hosts: int = 1
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+def checked(value: Any, required: Mapping[str, Check], optional: Mapping[str, Check], name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise JobError(f"job.json: {name or 'it'} must be an object, but is {shown(value)}.")
+    prefix = f"{name}." if name else ""
+    for key in value:
+        if key not in required and key not in optional:
+            known = ", ".join([*required, *optional])
+            raise JobError(f"job.json: {prefix}{key} is not known; there are {known}.")
+    for key in required:
+        if key not in value:
+            raise JobError(f"job.json: {prefix}{key} is missing; add it.")
+    checks = {**required, **optional}
+    return {key: checks[key](one, prefix + key) for key, one in value.items()}
+
+
+def parse_job(value: Any, folder: Path, more: Mapping[str, Check] | None = None) -> Job:
+    """`more`: the checks of the settings that only this kind of job has; all of them must be there."""
+    own = more or {}
+
+    def lora(value: Any, name: str) -> Lora:
+        return Lora(**checked(value, LORA, {}, name))
+
+    settings = checked(value, {**REQUIRED, **own}, {**OPTIONAL, "lora": lora}, "")
+    if settings["method"] == "full" and "lora" in settings:
+        raise JobError("job.json: lora must not be there where method is full; leave one of them out.")
+    if settings["method"] != "full" and "lora" not in settings:
+        raise JobError(f"job.json: lora is missing, which method {settings['method']} needs; add rank and alpha.")
+    mine = {key: settings.pop(key) for key in own}
+    return Job(**settings, folder=folder, more=mine)
+
+
+def read_job(folder: Path, more: Mapping[str, Check] | None = None) -> Job:
+    path = folder / "job.json"
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise JobError(f"There is no {path}; give the folder that Facet prepared with --job.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise JobError(f"{path} is not JSON ({error}); have Facet write it again.") from None
+    return parse_job(value, folder, more)
+
+
+# Files.
+
+
+def write_json(path: Path, value: object) -> None:
+    """Appears whole or not at all."""
+    beside = path.with_name(f"{path.name}.tmp")
+    with beside.open("w", encoding="utf-8") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    step: int
+    folder: Path
+
+
+class Run:
+    """Everything that one attempt at a job writes. Of several processes one, the main one, writes."""
+
+    def __init__(self, job: Job, out: Path, main: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
+        self.job = job
+        self.out = out
+        self.main = main
+        self.checkpoints = out / "checkpoints"
+        self.result = out / "result"
+        self.stopping = False
+        self._clock = clock
+        self._begun = clock()
+        if main:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+
+    # Metrics.
+
+    def record(self, what: str, **values: object) -> None:
+        """One line in metrics.jsonl and on standard output. The file is closed again: a mounted bucket has it then."""
+        if not self.main:
+            return
+        line = json.dumps({"facet": what, **values}, ensure_ascii=False)
+        path = self.out / METRICS_FILE
+        with path.open("ab+") as file:
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+                # The attempt before was cut off in the middle of a line.
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.write(f"{line}\n".encode())
+        print(line, flush=True)
+
+    def step(self, step: int, steps: int, loss: float, learning_rate: float, tokens: int, **more: float) -> None:
+        seconds = round(self._clock() - self._begun, 3)
+        self.record(
+            "step", step=step, steps=steps, loss=loss, learning_rate=learning_rate, tokens=tokens, seconds=seconds, **more
+        )
+
+    # Checkpoints.
+
+    def folder_of(self, step: int) -> Path:
+        return self.checkpoints / f"checkpoint-{step}"
+
+    def resume(self) -> Checkpoint | None:
+        """The newest complete checkpoint, after half-written ones are deleted; None: this is the beginning."""
+        found = self._complete()
+        if self.main:
+            whole_ones = {checkpoint.folder for checkpoint in found}
+            for path in self.checkpoints.glob("checkpoint-*"):
+                if path not in whole_ones:
+                    shutil.rmtree(path)
+        if not found:
+            return None
+        self.record("resume", step=found[-1].step)
+        return found[-1]
+
+    def complete(self, step: int) -> None:
+        """Marks a checkpoint that lies in folder_of(step) as whole, and deletes the oldest ones."""
+        if not self.main:
+            return
+        folder = self.folder_of(step)
+        files = [path for path in files_in(folder) if path.name != COMPLETE_FILE]
+        if not files:
+            raise JobError(f"{folder} holds no files; the framework saved no checkpoint there.")
+        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+        write_json(folder / COMPLETE_FILE, {"step": step, "files": sizes})
+        self.record("save", step=step)
+        for old in self._complete()[:-KEPT_CHECKPOINTS]:
+            # Without its mark first: what is left after a kill in between is half-written, not complete.
+            (old.folder / COMPLETE_FILE).unlink()
+            shutil.rmtree(old.folder)
+
+    def _complete(self) -> list[Checkpoint]:
+        """In the order of steps."""
+        found = []
+        for path in self.checkpoints.glob("checkpoint-*"):
+            number = path.name.removeprefix("checkpoint-")
+            if number.isdecimal() and is_complete(path):
+                found.append(Checkpoint(int(number), path))
+        return sorted(found, key=lambda one: one.step)
+
+    # The end.
+
+    @property
+    def done(self) -> bool:
+        return (self.out / DONE_FILE).exists()
+
+    def begin_result(self) -> Path:
+        """An empty folder for the result."""
+        if self.main:
+            shutil.rmtree(self.result, ignore_errors=True)
+            self.result.mkdir(parents=True)
+        return self.result
+
+    def finish(self, steps: int, packages: Sequence[str]) -> None:
+        """Writes done.json last: sizes and digests of the result's files, and the versions that made them."""
+        if not self.main:
+            return
+        files = files_in(self.result)
+        kind = "adapter" if (self.result / "adapter_config.json").exists() else "checkpoint"
+        wanted = "adapter_model.safetensors" if kind == "adapter" else "config.json"
+        if not (self.result / wanted).exists():
+            raise JobError(f"{self.result} holds no {wanted}; the framework wrote no result.")
+        listed = [
+            {"path": path.relative_to(self.result).as_posix(), "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+            for path in files
+        ]
+        done = {
+            "kind": kind,
+            "base": self.job.model,
+            "method": self.job.method,
+            "steps": steps,
+            "versions": {name: version_of(name) for name in packages},
+            "files": listed,
+        }
+        write_json(self.out / DONE_FILE, done)
+        self.record("done", files=listed)
+
+    # Preemption.
+
+    def stop_on_sigterm(self) -> None:
+        """Spot machines are taken away with SIGTERM and some seconds; scripts look at `stopping` after each step."""
+
+        def stop(*_: object) -> None:
+            self.stopping = True
+
+        signal.signal(signal.SIGTERM, stop)
+
+
+def is_complete(folder: Path) -> bool:
+    """complete.json is there, and every file it names has the size it names."""
+    try:
+        sizes = json.loads((folder / COMPLETE_FILE).read_text("utf-8"))["files"]
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def version_of(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def is_main_process() -> bool:
+    """As torchrun, accelerate and JobSet number them; alone, a process is the main one."""
+    return os.environ.get("RANK", os.environ.get("JOB_COMPLETION_INDEX", "0")) == "0"
+
+
+def explained(error: BaseException) -> str | None:
+    """The sentence for errors that people cause or can do something about; None: a bug, whose traceback is wanted."""
+    if isinstance(error, JobError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"There is no space left for {error.filename or 'the output'}; free some and start the job again: "
+            "it goes on from its newest complete checkpoint."
+        )
+    if type(error).__name__ == "OutOfMemoryError" or "RESOURCE_EXHAUSTED" in str(error):
+        return (
+            "The accelerator's memory does not suffice; lower batch_size or context_tokens, take method qlora, "
+            "or a larger accelerator."
+        )
+    return None
+
+
+def run_job(
+    train: Callable[[Job, Run], None], more: Mapping[str, Check] | None = None, argv: Sequence[str] | None = None
+) -> None:
+    """A script's whole life: reads the settings, trains, turns what went wrong into one sentence and a status."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--job", type=Path, default=Path("."))
+    parser.add_argument("--out", type=Path, default=Path("out"))
+    given = parser.parse_args(argv)
+    try:
+        job = read_job(given.job, more)
+        run = Run(job, given.out, main=is_main_process())
+        if run.done:
+            print("The job is done already.", flush=True)
+            return
+        run.stop_on_sigterm()
+        train(job, run)
+    except Preempted:
+        sys.exit(PREEMPTED_STATUS)
+    except Exception as error:
+        sentence = explained(error)
+        if sentence is None:
+            raise
+        print(json.dumps({"facet": "error", "message": sentence}, ensure_ascii=False), flush=True)
+        sys.exit(1)
