@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   copyFileSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -35,7 +36,9 @@ for (const name of readdirSync(new URL('dist/src', root)))
   renameSync(new URL(`dist/src/${name}`, root), new URL(`dist/${builtPath(`src/${name}`)}`, root))
 rmSync(new URL('dist/src', root), { recursive: true })
 // tsc copies nothing.
-for (const file of ['engine/wasm/kernels-relaxed.wasm'])
+const scripts = readdirSync(new URL('src/tune/python', root)).filter((name) => name.endsWith('.py'))
+mkdirSync(new URL('dist/tune/python', root), { recursive: true })
+for (const file of ['engine/wasm/kernels-relaxed.wasm', ...scripts.map((name) => `tune/python/${name}`)])
   copyFileSync(new URL(`src/${file}`, root), new URL(`dist/${file}`, root))
 // tsc rewrites the extensions of imports, but not those of worker scripts.
 for (const file of readdirSync(new URL('dist', root), { recursive: true, encoding: 'utf8' })) {

@@ -1,12 +1,11 @@
 """What every tuning job shares: settings, metrics, checkpoints that survive preemption, and the result's digests.
 
-Needs nothing but Python 3.10 or later. A script is started as `python SCRIPT --job FOLDER --out FOLDER`: the first
-holds job.json and the data, the second (a mounted bucket, or a folder) takes everything that is written.
+Needs nothing but Python 3.10 or later. A script is started in the folder that holds it and job.json, whose `paths`
+say where the data is and where everything that is written goes: a mounted bucket, or a folder.
 """
 
 from __future__ import annotations
 
-import argparse
 import errno
 import hashlib
 import json
@@ -16,7 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -70,37 +69,54 @@ def one_of(*choices: str) -> Check:
     return must(lambda value: value in choices, f"one of {', '.join(choices)}")
 
 
+def or_null(check: Check) -> Check:
+    return lambda value, name: None if value is None else check(value, name)
+
+
 text = must(lambda value: isinstance(value, str) and value.strip() != "", "a text that is not empty")
 positive = must(lambda value: is_number(value) and value > 0, "a number above 0")
 not_negative = must(lambda value: is_number(value) and value >= 0, "a number of at least 0")
 share = must(lambda value: is_number(value) and 0 <= value < 1, "a number from 0 to below 1")
+path: Check = lambda value, name: Path(text(value, name))  # noqa: E731
 modules = must(
-    lambda value: isinstance(value, list) and value != [] and set(value) <= set(GEMMA_MODULES),
+    lambda value: isinstance(value, list) and value != [] and all(one in GEMMA_MODULES for one in value),
     f"a list of some of {', '.join(GEMMA_MODULES)}",
 )
 
-REQUIRED: Mapping[str, Check] = {
+SETTINGS: Mapping[str, Check] = {
+    "format": must(lambda value: value == 1, "1, the only format that is known"),
+    "run": text,
     "kind": one_of("sft", "reward", "rlhf"),
-    "name": text,
     "framework": one_of("trl", "keras", "maxtext", "nemo"),
+    "backend": or_null(one_of("jax", "torch", "tensorflow")),
     "model": text,
     "method": one_of("lora", "qlora", "full"),
+    "lora": or_null(lambda value, name: Lora(**checked(value, LORA, name))),
+    "hyperparameters": lambda value, name: Hyperparameters(**checked(value, HYPERPARAMETERS, name, RLHF)),
+    "sharding": lambda value, name: Sharding(**checked(value, SHARDING, name)),
+    "hosts": whole(1),
+    "paths": lambda value, name: Paths(**checked(value, PATHS, name)),
+}
+LORA: Mapping[str, Check] = {"rank": whole(1, 256), "alpha": positive, "dropout": share, "modules": modules}
+HYPERPARAMETERS: Mapping[str, Check] = {
     "epochs": positive,
+    "max_steps": or_null(whole(1)),
     "learning_rate": positive,
     "batch_size": whole(1),
     "gradient_accumulation": whole(1),
     "context_tokens": whole(8),
     "seed": whole(0, 2**32 - 1),
     "save_every_steps": whole(1),
-    "log_every_steps": whole(1),
 }
-OPTIONAL: Mapping[str, Check] = {
-    "backend": one_of("jax", "torch", "tensorflow"),
-    "max_steps": whole(1),
-    "devices": whole(1),
-    "hosts": whole(1),
+RLHF: Mapping[str, Check] = {"kl_coefficient": not_negative, "samples_per_prompt": whole(2), "answer_tokens": whole(1)}
+SHARDING: Mapping[str, Check] = {"data": whole(1), "fsdp": whole(1), "tensor": whole(1)}
+PATHS: Mapping[str, Check] = {
+    "train": path,
+    "eval": or_null(path),
+    "out": path,
+    "start_from": or_null(path),
+    "reward_model": or_null(path),
 }
-LORA: Mapping[str, Check] = {"rank": whole(1, 256), "alpha": positive, "dropout": share, "modules": modules}
 
 
 @dataclass(frozen=True)
@@ -112,71 +128,95 @@ class Lora:
 
 
 @dataclass(frozen=True)
-class Job:
-    """job.json, checked. `more` holds the settings that only this kind of job has."""
-
-    kind: str
-    name: str
-    framework: str
-    model: str
-    method: str
+class Hyperparameters:
     epochs: float
+    max_steps: int | None
     learning_rate: float
     batch_size: int
     gradient_accumulation: int
     context_tokens: int
     seed: int
     save_every_steps: int
-    log_every_steps: int
-    folder: Path
-    lora: Lora | None = None
-    backend: str | None = None
-    max_steps: int | None = None
-    devices: int = 1
-    hosts: int = 1
-    more: Mapping[str, Any] = field(default_factory=dict)
+    # Of rlhf.
+    kl_coefficient: float = 0.0
+    samples_per_prompt: int = 2
+    answer_tokens: int = 1
 
 
-def checked(value: Any, required: Mapping[str, Check], optional: Mapping[str, Check], name: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Sharding:
+    """How the devices share the work; the product is their number."""
+
+    data: int
+    fsdp: int
+    tensor: int
+
+    @property
+    def devices(self) -> int:
+        return self.data * self.fsdp * self.tensor
+
+
+@dataclass(frozen=True)
+class Paths:
+    train: Path
+    eval: Path | None
+    out: Path
+    start_from: Path | None
+    reward_model: Path | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """job.json, checked."""
+
+    format: int
+    run: str
+    kind: str
+    framework: str
+    backend: str | None
+    model: str
+    method: str
+    lora: Lora | None
+    hyperparameters: Hyperparameters
+    sharding: Sharding
+    hosts: int
+    paths: Paths
+
+
+def checked(
+    value: Any, required: Mapping[str, Check], name: str, optional: Mapping[str, Check] | None = None
+) -> dict[str, Any]:
+    checks = {**required, **(optional or {})}
     if not isinstance(value, dict):
         raise JobError(f"job.json: {name or 'it'} must be an object, but is {shown(value)}.")
     prefix = f"{name}." if name else ""
     for key in value:
-        if key not in required and key not in optional:
-            known = ", ".join([*required, *optional])
-            raise JobError(f"job.json: {prefix}{key} is not known; there are {known}.")
+        if key not in checks:
+            raise JobError(f"job.json: {prefix}{key} is not known; there are {', '.join(checks)}.")
     for key in required:
         if key not in value:
             raise JobError(f"job.json: {prefix}{key} is missing; add it.")
-    checks = {**required, **optional}
     return {key: checks[key](one, prefix + key) for key, one in value.items()}
 
 
-def parse_job(value: Any, folder: Path, more: Mapping[str, Check] | None = None) -> Job:
-    """`more`: the checks of the settings that only this kind of job has; all of them must be there."""
-    own = more or {}
-
-    def lora(value: Any, name: str) -> Lora:
-        return Lora(**checked(value, LORA, {}, name))
-
-    settings = checked(value, {**REQUIRED, **own}, {**OPTIONAL, "lora": lora}, "")
-    if settings["method"] == "full" and "lora" in settings:
-        raise JobError("job.json: lora must not be there where method is full; leave one of them out.")
-    if settings["method"] != "full" and "lora" not in settings:
-        raise JobError(f"job.json: lora is missing, which method {settings['method']} needs; add rank and alpha.")
-    mine = {key: settings.pop(key) for key in own}
-    return Job(**settings, folder=folder, more=mine)
+def parse_job(value: Any) -> Job:
+    job = Job(**checked(value, SETTINGS, ""))
+    if job.method == "full" and job.lora:
+        raise JobError("job.json: lora must be null where method is full; leave one of them out.")
+    if job.method != "full" and not job.lora:
+        raise JobError(f"job.json: lora is null, but method {job.method} needs it; give rank and alpha.")
+    return job
 
 
-def read_job(folder: Path, more: Mapping[str, Check] | None = None) -> Job:
+def read_job(folder: Path) -> Job:
     path = folder / "job.json"
     try:
         value = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise JobError(f"There is no {path}; give the folder that Facet prepared with --job.") from None
+        raise JobError(f"There is no {path.name} in {folder.absolute()}; start the script where Facet put it.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise JobError(f"{path} is not JSON ({error}); have Facet write it again.") from None
-    return parse_job(value, folder, more)
+        raise JobError(f"{path.name} is not JSON ({error}); have Facet write it again.") from None
+    return parse_job(value)
 
 
 # Files.
@@ -213,10 +253,10 @@ class Checkpoint:
 class Run:
     """Everything that one attempt at a job writes. Of several processes one, the main one, writes."""
 
-    def __init__(self, job: Job, out: Path, main: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, job: Job, main: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
         self.job = job
-        self.out = out
         self.main = main
+        self.out = out = job.paths.out
         self.checkpoints = out / "checkpoints"
         self.result = out / "result"
         self.stopping = False
@@ -377,17 +417,11 @@ def explained(error: BaseException) -> str | None:
     return None
 
 
-def run_job(
-    train: Callable[[Job, Run], None], more: Mapping[str, Check] | None = None, argv: Sequence[str] | None = None
-) -> None:
+def run_job(train: Callable[[Job, Run], None], folder: Path = Path(".")) -> None:
     """A script's whole life: reads the settings, trains, turns what went wrong into one sentence and a status."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--job", type=Path, default=Path("."))
-    parser.add_argument("--out", type=Path, default=Path("out"))
-    given = parser.parse_args(argv)
     try:
-        job = read_job(given.job, more)
-        run = Run(job, given.out, main=is_main_process())
+        job = read_job(folder)
+        run = Run(job, main=is_main_process())
         if run.done:
             print("The job is done already.", flush=True)
             return

@@ -1,8 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { JsonObject } from '../../../deploy/target.ts'
+import type { TuneSpec } from '../../../src/tune/job/spec.ts'
 import { Python } from './python.ts'
+import { SFT, settingsIn } from './settings.ts'
 
 let python: Python
 beforeAll(async () => {
@@ -10,33 +14,16 @@ beforeAll(async () => {
 }, 120_000)
 afterAll(() => python.close())
 
-const JOB = {
-  kind: 'sft',
-  name: 'support',
-  framework: 'trl',
-  model: 'google/gemma-2b-it',
-  method: 'lora',
-  lora: { rank: 16, alpha: 32, dropout: 0.05, modules: ['q_proj', 'v_proj'] },
-  epochs: 1,
-  learning_rate: 2e-4,
-  batch_size: 2,
-  gradient_accumulation: 4,
-  context_tokens: 64,
-  seed: 7,
-  save_every_steps: 10,
-  log_every_steps: 5,
-}
-
 const START = `
-from pathlib import Path
+import json
 from facet_job import *
-job = parse_job(settings, Path(folder))
-run = Run(job, Path(folder), clock=lambda: 0.0)
+job = parse_job(json.loads(settings))
+run = Run(job, clock=lambda: 0.0)
 `
 
 async function start(): Promise<{ here: string; variables: Record<string, unknown> }> {
   const { here, there } = await python.folder()
-  return { here, variables: { settings: JOB, folder: there } }
+  return { here: join(here, 'out'), variables: { settings: JSON.stringify(settingsIn(there)) } }
 }
 
 const metricsOf = (folder: string): unknown[] =>
@@ -49,96 +36,118 @@ describe('job.json', () => {
   const problem = (settings: unknown): string =>
     python.value(
       `
-from pathlib import Path
+import json
 from facet_job import *
 try:
-    parse_job(settings, Path('.'))
+    parse_job(json.loads(settings))
     said = ''
 except JobError as error:
     said = str(error)
 said`,
-      { settings },
+      { settings: JSON.stringify(settings) },
     )
 
-  it('is taken as it is meant to be', () => {
-    expect(problem(JOB)).toBe('')
-    const { lora: _, ...full } = JOB
-    expect(problem({ ...full, method: 'full', max_steps: 3, backend: 'jax' })).toBe('')
+  const JOB = settingsIn('/job')
+  const LORA = JOB.lora as JsonObject
+  const CHOSEN = JOB.hyperparameters as JsonObject
+  const chosen = (more: JsonObject): JsonObject => ({ ...JOB, hyperparameters: { ...CHOSEN, ...more } })
+  const { run: _, ...nameless } = JOB
+
+  it.each<[string, TuneSpec]>([
+    ['LoRA', SFT],
+    ['QLoRA', { ...SFT, method: 'qlora' }],
+    ['everything', { ...SFT, method: 'full', hyperparameters: { maxSteps: 5 } }],
+    ['Keras', { ...SFT, with: 'keras', backend: 'torch' }],
+    ['a reward model', { ...SFT, kind: 'reward' }],
+    ['a policy', { ...SFT, kind: 'rlhf' }],
+  ])('that Facet writes for %s is taken', (_, spec) => {
+    expect(problem(settingsIn('/job', spec))).toBe('')
   })
 
-  const { lora: _, name: __, ...nameless } = JOB
   it.each([
-    ['a list', [], 'job.json: it must be an object, but is [].'],
-    ['a missing setting', nameless, 'job.json: name is missing; add it.'],
-    [
-      'a wrong kind',
-      { ...JOB, kind: 'dpo' },
-      'job.json: kind must be one of sft, reward, rlhf, but is "dpo".',
-    ],
+    ['a list', [], 'it must be an object, but is [].'],
+    ['another format', { ...JOB, format: 2 }, 'format must be 1, the only format that is known, but is 2.'],
+    ['a missing setting', nameless, 'run is missing; add it.'],
+    ['a wrong kind', { ...JOB, kind: 'dpo' }, 'kind must be one of sft, reward, rlhf, but is "dpo".'],
     [
       'text for a number',
-      { ...JOB, learning_rate: '1e-4' },
-      'job.json: learning_rate must be a number above 0, but is "1e-4".',
+      chosen({ learning_rate: '1e-4' }),
+      'hyperparameters.learning_rate must be a number above 0, but is "1e-4".',
     ],
     [
       'a rate of nothing',
-      { ...JOB, learning_rate: 0 },
-      'job.json: learning_rate must be a number above 0, but is 0.',
+      chosen({ learning_rate: 0 }),
+      'hyperparameters.learning_rate must be a number above 0, but is 0.',
     ],
     [
       'true for a count',
-      { ...JOB, batch_size: true },
-      'job.json: batch_size must be a whole number of at least 1, but is true.',
+      chosen({ batch_size: true }),
+      'hyperparameters.batch_size must be a whole number of at least 1, but is true.',
     ],
     [
       'half a step',
-      { ...JOB, save_every_steps: 0.5 },
-      'job.json: save_every_steps must be a whole number of at least 1, but is 0.5.',
+      chosen({ save_every_steps: 0.5 }),
+      'hyperparameters.save_every_steps must be a whole number of at least 1, but is 0.5.',
     ],
     [
       'a rank that is too high',
-      { ...JOB, lora: { ...JOB.lora, rank: 512 } },
-      'job.json: lora.rank must be a whole number from 1 to 256, but is 512.',
+      { ...JOB, lora: { ...LORA, rank: 512 } },
+      'lora.rank must be a whole number from 1 to 256, but is 512.',
     ],
     [
       'a dropout of everything',
-      { ...JOB, lora: { ...JOB.lora, dropout: 1 } },
-      'job.json: lora.dropout must be a number from 0 to below 1, but is 1.',
+      { ...JOB, lora: { ...LORA, dropout: 1 } },
+      'lora.dropout must be a number from 0 to below 1, but is 1.',
     ],
     [
       'a module Gemma has not',
-      { ...JOB, lora: { ...JOB.lora, modules: ['c_attn'] } },
-      'job.json: lora.modules must be a list of some of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, but is ["c_attn"].',
+      { ...JOB, lora: { ...LORA, modules: ['c_attn'] } },
+      'lora.modules must be a list of some of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, but is ["c_attn"].',
     ],
     [
-      'LoRA without its settings',
-      { ...JOB, lora: undefined },
-      'job.json: lora must be an object, but is null.',
+      'LoRA without rank',
+      { ...JOB, lora: null },
+      'lora is null, but method lora needs it; give rank and alpha.',
     ],
     [
       'a full run with LoRA',
       { ...JOB, method: 'full' },
-      'job.json: lora must not be there where method is full; leave one of them out.',
+      'lora must be null where method is full; leave one of them out.',
     ],
+    ['no devices', { ...JOB, sharding: [] }, 'sharding must be an object, but is [].'],
+    ['no data', { ...JOB, paths: { out: '/out' } }, 'paths.train is missing; add it.'],
   ])('is refused for %s', (_, settings, said) => {
-    expect(problem(settings)).toBe(said)
+    expect(problem(settings)).toBe(`job.json: ${said}`)
   })
 
   it('names what is known where it knows not', () => {
-    expect(problem({ ...JOB, learningRate: 1 })).toMatch(
-      /^job\.json: learningRate is not known; there are kind, name, .*, learning_rate, .*, lora\.$/,
+    expect(problem(chosen({ learningRate: 1 }))).toMatch(
+      /^job\.json: hyperparameters\.learningRate is not known; there are epochs, .*learning_rate, .*\.$/,
+    )
+  })
+
+  it('of any shape is one sentence', () => {
+    const settings = fc.oneof(
+      fc.json().map((json): unknown => JSON.parse(json)),
+      fc.record(Object.fromEntries(Object.keys(JOB).map((key) => [key, fc.jsonValue()]))),
+    )
+    fc.assert(
+      fc.property(settings, (value) => {
+        expect(problem(value)).toMatch(/^job\.json: .*\.$/s)
+      }),
+      { numRuns: 100 },
     )
   })
 
   it.each([
-    [undefined, /^There is no .*job\.json; give the folder that Facet prepared with --job\.$/],
-    ['{"kind": ', /job\.json is not JSON \(.*\); have Facet write it again\.$/],
+    [undefined, /^There is no job\.json in .*; start the script where Facet put it\.$/],
+    ['{"kind": ', /^job\.json is not JSON \(.*\); have Facet write it again\.$/],
   ])('of %j ends the script with one sentence and status 1', async (text, said) => {
     const { here, there } = await python.folder()
     if (text !== undefined) await writeFile(join(here, 'job.json'), text)
     const ran = python.run(
-      `from facet_job import run_job
-run_job(lambda job, run: None, argv=['--job', folder, '--out', folder])`,
+      `from facet_job import *
+run_job(lambda job, run: None, Path(folder))`,
       { folder: there },
     )
     expect(ran.status).toBe(1)
@@ -235,6 +244,7 @@ describe('metrics', () => {
 
   it('begin a new line after one that was cut off', async () => {
     const { here, variables } = await start()
+    await mkdir(here, { recursive: true })
     await writeFile(join(here, 'metrics.jsonl'), '{"facet": "step", "st')
     python.run(`${START}\nrun.record('save', step=3)`, variables)
     expect(readFileSync(join(here, 'metrics.jsonl'), 'utf8')).toBe(
@@ -246,12 +256,12 @@ describe('metrics', () => {
 describe('the end of a job', () => {
   const job = async (train: string): Promise<{ here: string; run: () => ReturnType<Python['run']> }> => {
     const { here, there } = await python.folder()
-    await writeFile(join(here, 'job.json'), JSON.stringify(JOB))
+    await writeFile(join(here, 'job.json'), JSON.stringify(settingsIn(there)))
     const program = `
 from facet_job import *
 def train(job, run):
 ${train.replaceAll(/^/gm, '    ')}
-run_job(train, argv=['--job', folder, '--out', folder + '/out'])`
+run_job(train, Path(folder))`
     return { here: join(here, 'out'), run: () => python.run(program, { folder: there }) }
   }
 
@@ -342,7 +352,7 @@ from facet_job import *
 place = Path('/full')
 shutil.rmtree(place, ignore_errors=True)
 place.mkdir()
-(place / 'job.json').write_text(json.dumps(settings))
+(place / 'job.json').write_text(settings)
 def train(job, run):
     for step in range(10, 100, 10):
         folder = run.folder_of(step)
@@ -351,18 +361,18 @@ def train(job, run):
             for piece in range(10):
                 file.write(bytes(100))
         run.complete(step)
-run_job(train, argv=['--job', '/full', '--out', '/full/out'])`,
-      { settings: JOB },
+run_job(train, place)`,
+      { settings: JSON.stringify(settingsIn('/full')) },
     )
     python.limit(undefined)
     expect(ran.status).toBe(1)
     expect(JSON.parse(ran.lines.at(-1)!).message).toMatch(/There is no space left for .*; free some/)
     const found = python.value<number>(
       `
+import json
 from facet_job import *
-run = Run(parse_job(settings, Path('/full')), Path('/full/out'))
-run.resume().step`,
-      { settings: JOB },
+Run(parse_job(json.loads(settings))).resume().step`,
+      { settings: JSON.stringify(settingsIn('/full')) },
     )
     expect(found).toBeGreaterThanOrEqual(10)
   })

@@ -1,0 +1,19 @@
+/** The Python that runs inside tuning jobs, as texts to be put into the job's folder. */
+import { readFile } from 'node:fs/promises'
+import type { TrainerName } from '../../integrations/trainers.ts'
+import type { TuneKind } from '../job/spec.ts'
+
+/** What every script imports. */
+const SHARED: readonly string[] = ['facet_job.py', 'facet_chat.py']
+
+/** What is started in the job's folder: `python3 NAME`. */
+export function scriptOf(kind: TuneKind, framework: TrainerName): string {
+  return `${kind}_${framework}.py`
+}
+
+/** The script and what it imports, by name. */
+export async function scriptsOf(kind: TuneKind, framework: TrainerName): Promise<Record<string, string>> {
+  const names = [scriptOf(kind, framework), ...SHARED]
+  const texts = await Promise.all(names.map((name) => readFile(new URL(name, import.meta.url), 'utf8')))
+  return Object.fromEntries(names.map((name, index) => [name, texts[index]!]))
+}
