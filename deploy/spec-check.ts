@@ -24,7 +24,7 @@ import { serversOf } from './servers.ts'
 import { CAPACITIES, type DeploymentSpec, type GkeSpec, type VertexSpec } from './spec.ts'
 import type { TargetName } from './target.ts'
 
-const project: Check = must(
+export const project: Check = must(
   (value) => typeof value === 'string' && /^[a-z][a-z0-9-]{4,28}[a-z0-9]$/.test(value),
   'a Google Cloud project id (6 to 30 lower-case letters, digits and hyphens)',
 )
@@ -33,7 +33,8 @@ const label: Check = must(
   (value) => typeof value === 'string' && /^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$/.test(value),
   'a name of at most 40 lower-case letters, digits and hyphens that begins with a letter',
 )
-const bucket: Check = must(
+/** `gs://bucket/folder`. */
+export const bucket: Check = must(
   (value) => typeof value === 'string' && /^gs:\/\/[a-z0-9][a-z0-9._-]+[a-z0-9](\/[^?#\s]*)?$/.test(value),
   'a place in a bucket, such as gs://bucket/folder',
 )
@@ -53,7 +54,7 @@ const among =
 const type: Check = () => {}
 
 /** `google/gemma-7b-it` is the same model as `gemma-7b-it`. */
-const model: Check = (value, path) =>
+export const model: Check = (value, path) =>
   oneOf(...MODEL_IDS)(typeof value === 'string' ? value.replace(/^google\//, '') : value, path)
 
 const guard = object(

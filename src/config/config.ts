@@ -2,6 +2,7 @@
 import type { DeploymentSpec } from '../../deploy/spec.ts'
 import type { BreakerOptions, HedgeOptions } from '../route/options.ts'
 import type { Policy } from '../route/policy.ts'
+import type { TuneSpec } from '../tune/job/spec.ts'
 import type { Feature, Price, ServerKind, Timeouts } from '../types.ts'
 import type { VertexEndpoint, VertexProtocol } from '../vertex/endpoint.ts'
 
@@ -112,6 +113,8 @@ export interface FacetConfig {
   readonly router?: RouterConfig
   /** What `facet plan` and `facet up` act on, by names of your own, which name what is made. */
   readonly deployments?: Readonly<Record<string, DeploymentSpec>>
+  /** What `facet tune` acts on, by names of your own; see docs/tuning.md. */
+  readonly tunings?: Readonly<Record<string, TuneSpec>>
 }
 
 /** Gives the configuration back; it is there for the editor, which then knows the types. */

@@ -22,6 +22,7 @@ import {
   variable,
 } from '../check.ts'
 import { nearest } from '../nearest.ts'
+import { checkTunings } from '../tune/job/spec-check.ts'
 import type { FacetConfig } from './config.ts'
 
 const timeouts = object({}, { firstTokenMs: positive, idleMs: positive, totalMs: positive })
@@ -117,7 +118,10 @@ const router = object(
   },
 )
 
-const whole = object({}, { endpoints: mapOf(endpoint), router, deployments: checkDeployments })
+const whole = object(
+  {},
+  { endpoints: mapOf(endpoint), router, deployments: checkDeployments, tunings: checkTunings },
+)
 
 /**
  * @param deployed names of endpoints that deployments have written down
@@ -129,7 +133,8 @@ export function checkConfig(value: unknown, deployed: readonly string[]): FacetC
   // What is going to be deployed may be named before it is: the router says so when it is asked for.
   const coming = [...deployed, ...Object.keys(config.deployments ?? {})]
   const names = [...new Set([...Object.keys(config.endpoints ?? {}), ...coming])]
-  if (names.length === 0) throw new ConfigProblem(['endpoints'], 'names no endpoint; add one')
+  if (names.length === 0 && !config.tunings)
+    throw new ConfigProblem(['endpoints'], 'names no endpoint; add one')
   for (const [name, { type }] of Object.entries(config.endpoints ?? {})) {
     if (type !== 'deployed' || coming.includes(name)) continue
     throw new ConfigProblem(

@@ -1,9 +1,8 @@
 /** What job.json says: every setting of a run as the scripts inside the job read it. */
 import type { JsonObject } from '../../../deploy/target.ts'
-import type { LoraModule } from '../../gemma/lora-config.ts'
-import { LORA_MODULES } from '../../gemma/lora-config.ts'
+import { LORA_MODULES, type LoraModule } from '../../gemma/lora-config.ts'
 import type { Sharding } from './job.ts'
-import type { Hyperparameters, TuneKind, TuneMethod, TunePlace, TuneSpec } from './spec.ts'
+import type { Hyperparameters, TuneKind, TuneMethod, TuneSpec } from './spec.ts'
 
 /** Absolute paths inside the job; the same letters stand in job.json under `paths`. */
 export interface JobPaths {
@@ -61,13 +60,6 @@ export function chooseLora({ lora = {} }: TuneSpec): ChosenLora {
     dropout: lora.dropout ?? 0.05,
     modules: (lora.modules as readonly LoraModule[] | undefined) ?? LORA_MODULES,
   }
-}
-
-/** Of the machine that every place gives its jobs: where the run's folder is to be seen. */
-export function mountOf(on: TunePlace, uri: string): string {
-  // Vertex AI mounts every bucket by itself.
-  if (on === 'vertex') return `/gcs/${uri.slice('gs://'.length)}`
-  return '/run-folder'
 }
 
 export interface SettingsInput {
