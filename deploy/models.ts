@@ -16,10 +16,10 @@ const TUNED: Readonly<Partial<Record<PublishedName, readonly string[]>>> = {
   'gemma-7b': ['gemma-7b', 'gemma-7b-it', 'gemma-1.1-7b-it'],
 }
 
-/** Gemma 1 and 2 name the base model plainly; Gemma 3 adds -pt. */
+/** Gemma 1 and 2 name the base model plainly, and so does the 270M; the rest of Gemma 3 adds -pt. */
 const VARIANTS: ReadonlyMap<string, PublishedName> = new Map(
   PUBLISHED_NAMES.flatMap((name) => {
-    const base = name.startsWith('gemma-3-') ? `${name}-pt` : name
+    const base = name.startsWith('gemma-3-') && name !== 'gemma-3-270m' ? `${name}-pt` : name
     return (TUNED[name] ?? [base, `${name}-it`]).map((id): [string, PublishedName] => [id, name])
   }),
 )

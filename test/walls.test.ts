@@ -33,9 +33,9 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   edge: ['types', 'errors', 'nearest', 'model-ids', 'gemma', 'client', 'guard', 'engine'],
   openai: ['types', 'errors', 'client', 'edge'],
   gateway: ['types', 'errors', 'guard', 'route', 'edge'],
+  integrations: ['errors', 'nearest', 'gemma', 'deploy'],
   ai: ['types', 'errors'],
   deploy: ['types', 'errors', 'check', 'nearest', 'gemma', 'google', 'edge', 'file-lock'],
-  integrations: [],
   tune: [
     'types',
     'errors',

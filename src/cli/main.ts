@@ -54,6 +54,11 @@ const COMMANDS: readonly Entry[] = [
     summary: 'compare a model directory with its checkpoint',
     load: () => import('./verify.ts'),
   },
+  {
+    name: 'integrations',
+    summary: 'show which frameworks take a Gemma, and how',
+    load: () => import('./integrations.ts'),
+  },
   { name: 'inspect', summary: 'show what a model directory holds', load: () => import('./inspect.ts') },
 ]
 
