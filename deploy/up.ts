@@ -30,7 +30,7 @@ const READY_MS = 60 * 60_000
 const PATIENCE_MS = 3 * 60_000
 
 /** These pass by themselves, or never: waiting tells. Every other cause is somebody's to mend. */
-const PASSING: readonly CauseName[] = ['LOADING', 'STOCKOUT', 'READY']
+export const PASSING: readonly CauseName[] = ['LOADING', 'STOCKOUT', 'READY']
 
 export interface CompareOptions extends Context {
   /** Takes what a dry run refuses, such as a field that somebody set by hand. Left out: it is thrown. */
