@@ -1,0 +1,44 @@
+/** The page of all commands: what `facet COMMAND --help` prints, of each command and those below it. */
+import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { Command } from 'commander'
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+
+export interface Described {
+  /** Such as `facet eval run`. */
+  readonly name: string
+  readonly command: Command
+}
+
+/** Every command in the order of `facet --help`, each followed by those below it. */
+export async function facetCommands(): Promise<Described[]> {
+  const overview = execFileSync(process.execPath, [MAIN, '--help'], { encoding: 'utf8' })
+  const names = [...overview.split('Commands:')[1]!.matchAll(/^ {2}(\w+) {2}/gm)].map(([, name]) => name!)
+  const all = await Promise.all(
+    names.map(async (name) => {
+      const { command } = (await import(`../../src/cli/${name}.ts`)) as { readonly command: () => Command }
+      return withThoseBelow(command().name(`facet ${name}`))
+    }),
+  )
+  return all.flat()
+}
+
+function withThoseBelow(command: Command): Described[] {
+  const below = command.commands.map((one) => withThoseBelow(one.name(`${command.name()} ${one.name()}`)))
+  return [{ name: command.name(), command }, ...below.flat()]
+}
+
+export async function toCommandsPage(): Promise<string> {
+  const described = (await facetCommands()).map(({ name, command }) => {
+    // A command below another prints its parent's name itself.
+    command.parent = null
+    return `## ${name}\n\n\`\`\`text\n${command.helpInformation().trim()}\n\`\`\`\n`
+  })
+  return `# Commands
+
+What \`facet COMMAND --help\` prints. Every command exits with 0, with 1 where it failed and says why, or with 2 where the
+command line is wrong; \`facet verify\` with 3 where the models differ too much.
+
+${described.join('\n')}`
+}
