@@ -1,26 +1,19 @@
-/** A cluster as a place to deploy to: objects by server-side apply, and only those that carry our label. */
-import { FacetError } from '../../src/errors.ts'
+/** A cluster as a place to deploy to: what is wanted there, what is seen of it, and where it answers. */
 import type { Endpoint, ServerKind } from '../../src/types.ts'
 import type { Signal } from '../cause.ts'
 import type { Claim } from '../claim.ts'
 import { canaryOf, type GkePlan, ownerOf as ownedBy, type SecretOf, toServing, wantGke } from '../gke.ts'
 import { parseSpent, type Spent } from '../guard-job.ts'
 import type { ServerName } from '../servers.ts'
-import {
-  type Action,
-  type JsonObject,
-  type LiveResource,
-  OWNER_LABEL,
-  type Resource,
-  type Target,
-} from '../target.ts'
+import type { Action, JsonObject, LiveResource, Resource, Target } from '../target.ts'
 import { type KindRef, type KubeClient, toRef } from './client.ts'
 import { toLedgerName, toSelector } from './guard.ts'
 import { at, isObject } from './json.ts'
 import { Lease } from './lease.ts'
-import { levelOf, toNamespace } from './manifests.ts'
-import { type KubeObject, toObjectId } from './object.ts'
+import { levelOf } from './manifests.ts'
+import type { KubeObject } from './object.ts'
 import { addressOf, changes, logLines, observe, type Place, podNames } from './observe.ts'
+import { OwnedObjects, ownerOf, toBody } from './owned.ts'
 import { TRITON_MODEL } from './tensorrt-llm.ts'
 
 /** Where objects of a deployment may be that is no longer wanted. */
@@ -39,7 +32,6 @@ const KINDS: readonly KindRef[] = [
   ...['ScaledObject', 'TriggerAuthentication'].map((kind) => ({ apiVersion: 'keda.sh/v1alpha1', kind })),
   { apiVersion: 'cloud.google.com/v1', kind: 'ComputeClass' },
 ]
-const CLUSTER_WIDE = 'ComputeClass'
 
 /** How a client talks to the servers, and where what it asks for begins. */
 const API: Readonly<Partial<Record<ServerName, { readonly server: ServerKind; readonly path: string }>>> = {
@@ -69,24 +61,10 @@ export class KubernetesTarget implements Target<GkePlan> {
 
   async read(plan: GkePlan, signal: AbortSignal): Promise<LiveResource[]> {
     const wanted = wantGke(plan)
-    const found = await Promise.all(
-      wanted.map(({ body }) => this.#client.get(toRef(body as KubeObject), signal)),
-    )
-    const { namespace } = placeOf(plan)
-    const lists = await Promise.all(
-      KINDS.map((kind) =>
-        this.#client.list(
-          kind.kind === CLUSTER_WIDE ? kind : { ...kind, namespace },
-          `${OWNER_LABEL}=${ownedBy(plan)}`,
-          signal,
-        ),
-      ),
-    )
-    const objects = [...found, ...lists.flatMap(({ items }) => items)].filter((one) => one !== undefined)
+    const owned = this.#ownedOf(plan)
+    const objects = await owned.find(wanted, signal)
     this.#address = addressOf(objects.find(({ kind }) => kind === 'Gateway'))
-    const known = new Map(wanted.map((one) => [one.id, one]))
-    const unique = new Map(objects.map((object) => [toObjectId(object), object]))
-    return [...unique].map(([id, object]) => toLive(object, known.get(id)))
+    return objects.map((object) => owned.toLive(object, wanted))
   }
 
   async preview(want: Resource, _: LiveResource, signal: AbortSignal): Promise<JsonObject> {
@@ -98,22 +76,13 @@ export class KubernetesTarget implements Target<GkePlan> {
   }
 
   async apply(action: Action, signal: AbortSignal): Promise<void> {
-    if (action.type === 'delete') {
-      const { body } = action.live
-      await this.#client.delete(toRef(body as KubeObject), String(at(body, 'metadata', 'uid')), signal)
-      return
-    }
-    const object = action.want.body as KubeObject
-    if (action.type === 'create') await this.#prepare(object, signal)
-    // What PodSecurity would not admit is only told by a warning: hear it before anything is made.
-    await this.#client.apply(object, signal, { dryRun: true })
-    const applied = await this.#client.apply(object, signal)
-    if (this.#isStopped(applied)) await this.#client.scale(toRef(object), this.#least, signal)
+    const applied = await this.#ownedOf(this.#plan).apply(action, signal)
+    if (applied && this.#isStopped(applied)) await this.#client.scale(toRef(applied), this.#least, signal)
   }
 
   async claim(plan: GkePlan, claim: Claim, signal: AbortSignal): Promise<Claim | undefined> {
     const place = placeOf(plan)
-    await this.#ensureNamespace(place.namespace, signal)
+    await this.#ownedOf(plan).ensureNamespace(place.namespace, signal)
     return new Lease(this.#client, { ...place, owner: ownedBy(plan) }).claim(claim, signal)
   }
 
@@ -198,24 +167,15 @@ export class KubernetesTarget implements Target<GkePlan> {
     return isServer && this.#plan.replicas.min > 0 && at(object, 'spec', 'replicas') === 0
   }
 
-  async #prepare(object: KubeObject, signal: AbortSignal): Promise<void> {
-    const there = await this.#client.get(toRef(object), signal)
-    const owner = there && ownerOf(there)
-    // An apply would quietly merge into what somebody has made since we looked.
-    if (there && owner !== ownedBy(this.#plan))
-      throw new FacetError(
-        'invalid_request',
-        `${object.kind} ${object.metadata.name} was made by somebody else meanwhile, so it is left alone; choose another name for this deployment.`,
-        { field: toObjectId(object) },
-      )
-    const { namespace } = object.metadata
-    if (typeof namespace === 'string') await this.#ensureNamespace(namespace, signal)
-  }
-
-  /** Made where there is none, and never taken away: it costs nothing, and others may use it. */
-  async #ensureNamespace(namespace: string, signal: AbortSignal): Promise<void> {
-    const wanted = toNamespace(namespace, levelOf(this.name))
-    if (!(await this.#client.get(toRef(wanted), signal))) await this.#client.apply(wanted, signal)
+  #ownedOf(plan: GkePlan): OwnedObjects {
+    return new OwnedObjects(this.#client, {
+      owner: ownedBy(plan),
+      namespace: placeOf(plan).namespace,
+      level: levelOf(this.name),
+      kinds: KINDS,
+      clusterWide: ['ComputeClass'],
+      billable: ['Deployment', 'Job', 'Gateway'],
+    })
   }
 }
 
@@ -225,32 +185,4 @@ function placeOf(plan: GkePlan): Place {
   const { expose } = plan.spec
   const gateway = expose !== undefined && expose.to !== 'cluster' && plan.rollout?.role !== 'canary'
   return { name, namespace: namespace ?? 'default', gateway }
-}
-
-function toLive(object: KubeObject, wanted: Resource | undefined): LiveResource {
-  const { resourceVersion, deletionTimestamp } = object.metadata
-  const billable = ['Deployment', 'Job', 'Gateway'].includes(object.kind)
-  return {
-    id: toObjectId(object),
-    kind: object.kind,
-    name: object.metadata.name,
-    body: toBody(object),
-    owner: ownerOf(object),
-    ...(billable ? { billable: true as const } : {}),
-    ...(wanted?.after ? { after: wanted.after } : {}),
-    ...(typeof resourceVersion === 'string' ? { version: resourceVersion } : {}),
-    ...(deletionTimestamp === undefined ? {} : { ready: false, leaving: true as const }),
-  }
-}
-
-/** The object without what changes by itself. */
-function toBody(object: KubeObject): JsonObject {
-  const { status: _, metadata, ...rest } = object
-  const { managedFields: __, resourceVersion: ___, generation: ____, ...own } = metadata
-  return { ...rest, metadata: own }
-}
-
-function ownerOf(object: KubeObject): string | undefined {
-  const owner = at(object, 'metadata', 'labels', OWNER_LABEL)
-  return typeof owner === 'string' ? owner : undefined
 }
