@@ -46,6 +46,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'columns',
     'file-lock',
     'gemma',
+    'guard',
     'client',
     'google',
     'pull',
@@ -113,6 +114,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   convert: ['valibot'],
   eval: ['hono', 'hyparquet', 'pyodide', '@google-cloud/dlp', 'libphonenumber-js', 'validator'],
   pull: ['@huggingface/hub'],
+  tune: ['csv-parse', 'hyparquet', 'obscenity'],
   deploy: [
     '@google-cloud/aiplatform',
     '@google-cloud/cloudbuild',

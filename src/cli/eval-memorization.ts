@@ -3,25 +3,19 @@ import { Command, Option } from 'commander'
 import { FacetError } from '../errors.ts'
 import { readCorpora } from '../eval/memorization/corpus.ts'
 import { measureMemorization, type Unit } from '../eval/memorization/memorization.ts'
-import type { PersonalDataDetector } from '../eval/personal-data.ts'
-import { googleDetector } from '../eval/personal-data-google.ts'
-import { localDetector } from '../eval/personal-data-local.ts'
-import { applicationDefault } from '../google/node.ts'
 import { toCount, toWhole } from './argument.ts'
+import { type DetectorFlags, openDetector, withDetectorFlags } from './detector-options.ts'
 import { type ModelFlags, openModel, withModelFlags, withOpen } from './eval-model.ts'
 import { showRun } from './eval-progress.ts'
 import { showReport } from './eval-report.ts'
 
-interface Flags extends ModelFlags {
+interface Flags extends ModelFlags, DetectorFlags {
   readonly corpus: string
   readonly samples: number
   readonly seed: number
   readonly unit: Unit
   readonly promptTokens: number
   readonly answerTokens: number
-  readonly personalData: 'none' | PersonalDataDetector['name']
-  readonly project?: string
-  readonly location?: string
   readonly out: string
   readonly concurrency?: number
 }
@@ -30,7 +24,8 @@ export function command(): Command {
   const memorization = new Command('memorization').description(
     'Give a model the beginnings of documents, and count how many it continues as they go on.',
   )
-  return withModelFlags(memorization)
+  const withDetector = withDetectorFlags(withModelFlags(memorization), 'none', 'in what is memorized')
+  return withDetector
     .requiredOption(
       '--corpus <files>',
       'JSON lines, JSON or Parquet with a document in `text`, and in `category` its kind (default: the name of the file); separated by commas',
@@ -45,17 +40,6 @@ export function command(): Command {
     )
     .option('--prompt-tokens <count>', 'of each document, given to the model', toCount, 50)
     .option('--answer-tokens <count>', 'that follow them, compared with its answer', toCount, 50)
-    .addOption(
-      new Option('--personal-data <detector>', 'looks for personal data in what is memorized')
-        .choices(['none', 'local', 'google'])
-        .default('none'),
-    )
-    .addOption(
-      new Option('--project <id>', 'asks Sensitive Data Protection, with --personal-data google').env(
-        'GOOGLE_CLOUD_PROJECT',
-      ),
-    )
-    .option('--location <name>', 'where it processes texts, with --personal-data google (default: global)')
     .option('--concurrency <count>', 'documents at a time (default: 4)', toCount)
     .action(start)
 }
@@ -99,23 +83,4 @@ async function start(flags: Flags): Promise<void> {
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
   }
-}
-
-interface OpenDetector extends AsyncDisposable {
-  readonly detector?: PersonalDataDetector
-}
-
-async function openDetector({ personalData, project, location }: Flags): Promise<OpenDetector> {
-  if (personalData === 'none') return { async [Symbol.asyncDispose]() {} }
-  if (personalData === 'local') return { detector: await localDetector(), async [Symbol.asyncDispose]() {} }
-  if (project === undefined) {
-    throw new FacetError(
-      'invalid_request',
-      'Sensitive Data Protection is asked for a project; name it with --project.',
-      { field: 'project' },
-    )
-  }
-  const auth = await applicationDefault()
-  const detector = await googleDetector({ project, auth, ...(location !== undefined && { location }) })
-  return { detector, [Symbol.asyncDispose]: () => detector.close() }
 }

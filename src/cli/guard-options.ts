@@ -1,18 +1,34 @@
 /** The flags of `facet serve` that put guards around the model. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { createClient } from '../client/http.ts'
-import { inputGuard, outputGuard, shieldJudge } from '../guard/guard.ts'
+import { inputGuard, type Judge, outputGuard, shieldJudge } from '../guard/guard.ts'
 import type { Layer } from '../types.ts'
 
-export interface GuardFlags {
+/** Who judges whether a text is safe. */
+export interface JudgeFlags {
   readonly guard?: string
   readonly guardModel?: string
   readonly guardForm: 'prompt' | 'chat'
   readonly guardThreshold: number
+}
+
+export interface GuardFlags extends JudgeFlags {
   readonly guardFailure: 'closed' | 'open'
 }
 
 export function addGuardFlags(command: Command): Command {
+  return addJudgeFlags(command).addOption(
+    new Option(
+      '--guard-failure <way>',
+      'what becomes of texts the judge cannot judge: refused, or let through',
+    )
+      .env('FACET_GUARD_FAILURE')
+      .choices(['closed', 'open'])
+      .default('closed'),
+  )
+}
+
+export function addJudgeFlags(command: Command): Command {
   return command
     .addOption(
       new Option('--guard <url>', 'an OpenAI-compatible server whose model judges questions and answers').env(
@@ -36,30 +52,27 @@ export function addGuardFlags(command: Command): Command {
         .default(0.5)
         .argParser(toProbability),
     )
-    .addOption(
-      new Option(
-        '--guard-failure <way>',
-        'what becomes of texts the judge cannot judge: refused, or let through',
-      )
-        .env('FACET_GUARD_FAILURE')
-        .choices(['closed', 'open'])
-        .default('closed'),
-    )
 }
 
 /** @throws FacetError when the address is none */
 export function toGuards(flags: GuardFlags): Layer[] {
-  if (flags.guard === undefined) return []
-  const apiKey = process.env.FACET_GUARD_KEY
-  const backend = createClient({
-    baseURL: flags.guard,
-    name: 'The guard',
-    ...(flags.guardModel !== undefined && { model: flags.guardModel }),
-    ...(apiKey !== undefined && { apiKey }),
-  })
-  const judge = shieldJudge({ backend, form: flags.guardForm, threshold: flags.guardThreshold })
+  const judge = toJudge(flags)
+  if (!judge) return []
   const options = { judge, onFailure: flags.guardFailure }
   return [inputGuard(options), outputGuard(options)]
+}
+
+/** Undefined: none is named. @throws FacetError when the address is none */
+export function toJudge({ guard, guardModel, guardForm, guardThreshold }: JudgeFlags): Judge | undefined {
+  if (guard === undefined) return undefined
+  const apiKey = process.env.FACET_GUARD_KEY
+  const backend = createClient({
+    baseURL: guard,
+    name: 'The guard',
+    ...(guardModel !== undefined && { model: guardModel }),
+    ...(apiKey !== undefined && { apiKey }),
+  })
+  return shieldJudge({ backend, form: guardForm, threshold: guardThreshold })
 }
 
 function toProbability(text: string): number {

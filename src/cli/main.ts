@@ -43,6 +43,11 @@ const COMMANDS: readonly Entry[] = [
   { name: 'bench', summary: 'measure a server under load', load: () => import('./bench.ts') },
   { name: 'eval', summary: 'measure what a model can do', load: () => import('./eval.ts') },
   {
+    name: 'tune',
+    summary: 'prepare data, tune a model on it, bring it home',
+    load: () => import('./tune.ts'),
+  },
+  {
     name: 'guard',
     summary: 'take a deployment down once it has cost enough',
     load: () => import('./guard.ts'),

@@ -1,6 +1,6 @@
 /** Gemma's chat template: a conversation as the token ids the model was tuned on. */
 import { FacetError } from '../errors.ts'
-import type { ChatRequest, Message, Prompt, ToolCall } from '../types.ts'
+import type { ChatRequest, Message, Prompt, Tool, ToolCall } from '../types.ts'
 import type { GemmaConfig } from './config.ts'
 import type { Tokenizer } from './tokenizer.ts'
 import { toCallText, toolInstructions, toResultText } from './tool-prompt.ts'
@@ -12,7 +12,8 @@ const END_OF_TURN = '<end_of_turn>'
 const WHITESPACE =
   '\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000'
 
-interface Turn {
+/** One turn as the model sees it: no system, no tools, user and model alternating. */
+export interface Turn {
   readonly role: 'user' | 'model'
   readonly content: string
 }
@@ -43,17 +44,35 @@ export function promptIds(
       : checkedIds(prompt.prompt, tokenizer.vocabSize)
   }
   const { messages, tools, toolChoice, parallelToolCalls } = prompt
-  const turns = toTurns(messages, toolInstructions(tools, toolChoice, parallelToolCalls))
+  const turns = promptTurns(messages, toolInstructions(tools, toolChoice, parallelToolCalls))
+  const rendered = turns.map((turn) => turnIds(turn, tokenizer))
   const start = controlId(tokenizer, START_OF_TURN)
-  const end = controlId(tokenizer, END_OF_TURN)
-  const newline = tokenizer.encode('\n')
-  const rendered = turns.map(({ role, content }) => [
-    start,
-    ...tokenizer.encode(`${role}\n${content}`),
-    end,
-    ...newline,
-  ])
   return [config.bosId, ...rendered.flat(), start, ...tokenizer.encode('model\n')]
+}
+
+/**
+ * A whole conversation as turns, the model's answer last, as a model is tuned on it: after bos, the `turnIds` of each.
+ * Whoever renders these turns by any Gemma's own template gets the same ids.
+ *
+ * @throws FacetError invalid_request as `promptIds` does, and where the last message is not the assistant's
+ */
+export function tuningTurns(messages: readonly Message[], tools?: readonly Tool[]): Turn[] {
+  const turns = toTurns(messages, toolInstructions(tools), true)
+  if (turns.at(-1)?.role === 'model') return turns
+  throw invalid(
+    `messages[${messages.length - 1}].role`,
+    'must be assistant in the last message; end with the answer that the model shall learn',
+  )
+}
+
+/** One finished turn: its control tokens as ids, and the newline after it. */
+export function turnIds({ role, content }: Turn, tokenizer: Tokenizer): number[] {
+  return [
+    controlId(tokenizer, START_OF_TURN),
+    ...tokenizer.encode(`${role}\n${content}`),
+    controlId(tokenizer, END_OF_TURN),
+    ...tokenizer.encode('\n'),
+  ]
 }
 
 /**
@@ -63,7 +82,7 @@ export function promptIds(
  *   such a server could not tell from a turn's own
  */
 export function promptText(messages: readonly Message[]): string {
-  const rendered = toTurns(messages, '').map(({ role, content }) => `${role}\n${content}${END_OF_TURN}\n`)
+  const rendered = promptTurns(messages, '').map(({ role, content }) => `${role}\n${content}${END_OF_TURN}\n`)
   for (const [index, { content }] of messages.entries()) {
     const token = [START_OF_TURN, END_OF_TURN].find((control) => content.includes(control))
     if (token) throw invalid(`messages[${index}].content`, `must not hold ${token} for this server`)
@@ -71,7 +90,19 @@ export function promptText(messages: readonly Message[]): string {
   return [...rendered, 'model\n'].map((turn) => START_OF_TURN + turn).join('')
 }
 
-function toTurns(messages: readonly Message[], instructions: string): Turn[] {
+/** Ends with what the model shall answer. */
+function promptTurns(messages: readonly Message[], instructions: string): Turn[] {
+  const turns = toTurns(messages, instructions, false)
+  if (turns.at(-1)?.role === 'user') return turns
+  const last = messages.length - 1
+  throw invalid(
+    `messages[${last}].role`,
+    `must be user in the last message, but is ${messages[last]!.role}; end with what the model shall answer`,
+  )
+}
+
+/** @param mayEndWithCalls their results are not awaited where nothing follows */
+function toTurns(messages: readonly Message[], instructions: string, mayEndWithCalls: boolean): Turn[] {
   if (messages.length === 0) {
     throw invalid('messages', 'must not be empty; send at least one user message')
   }
@@ -88,7 +119,8 @@ function toTurns(messages: readonly Message[], instructions: string): Turn[] {
       const text = trim(message.content, index)
       const lines = [...(text === '' && calls.length > 0 ? [] : [text]), ...calls.map(toCallText)]
       turns.push({ role: 'model', content: lines.join('\n') })
-      if (calls.length > 0) {
+      const isEnd = mayEndWithCalls && index === messages.length - 1
+      if (calls.length > 0 && !isEnd) {
         const results = resultsOf(calls, messages, index + 1)
         index += calls.length
         const next = messages[index + 1]
@@ -98,16 +130,10 @@ function toTurns(messages: readonly Message[], instructions: string): Turn[] {
       }
     } else throw outOfTurn(index, message.role, usersTurn ? 'user' : 'assistant')
   }
-  if (turns.at(-1)?.role !== 'user') {
-    const last = messages.length - 1
-    throw invalid(
-      `messages[${last}].role`,
-      `must be user in the last message, but is ${messages[last]!.role}; end with what the model shall answer`,
-    )
-  }
   const [first, ...later] = turns
+  if (!first) return []
   const before = [instructions, system].filter((text) => text !== '')
-  return [{ role: 'user', content: [...before, first!.content].join('\n\n') }, ...later]
+  return [{ role: 'user', content: [...before, first.content].join('\n\n') }, ...later]
 }
 
 /** One result for each call, in any order, right after the calls. */

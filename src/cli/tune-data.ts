@@ -1,0 +1,172 @@
+/** `facet tune data`: from data sets to rows that a model is tuned on, checked, split, and with a report. */
+import { join } from 'node:path'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { FacetError } from '../errors.ts'
+import { DataCache } from '../eval/data/cache.ts'
+import { type LoadOptions, loadData } from '../eval/data/load.ts'
+import { fromHub } from '../eval/data/remote.ts'
+import { toTerminal } from '../eval/report-text.ts'
+import { TASKS, taskNamed } from '../eval/tasks/tasks.ts'
+import { ownCache } from '../pull/cache.ts'
+import { Web } from '../pull/web.ts'
+import { Benchmarks } from '../tune/data/leakage.ts'
+import { type PreparedData, prepareData } from '../tune/data/prepare.ts'
+import {
+  FILE_TYPES,
+  type FileType,
+  openSource,
+  parquetSource,
+  type Source,
+} from '../tune/data/read/source.ts'
+import { OPTIONAL_CHECKS, type OptionalCheck } from '../tune/data/rejection.ts'
+import { type FormatName, ROW_FORMATS } from '../tune/data/row-formats.ts'
+import type { DataSettings } from '../tune/data/summary.ts'
+import { readTunedModel } from '../tune/data/template.ts'
+import { toxicWords } from '../tune/data/toxic-words.ts'
+import { isEmptyFolder } from '../tune/output.ts'
+import { toCount, toWhole } from './argument.ts'
+import { type DetectorFlags, openDetector, withDetectorFlags } from './detector-options.ts'
+import { withOpen } from './eval-model.ts'
+import { addJudgeFlags, type JudgeFlags, toJudge } from './guard-options.ts'
+import { type LongJob, runLong } from './progress.ts'
+
+interface Flags extends JudgeFlags, DetectorFlags {
+  readonly out: string
+  readonly model: string
+  readonly context?: number
+  readonly truncate: boolean
+  readonly format?: FormatName
+  readonly type?: FileType
+  readonly seed: number
+  readonly eval: number
+  readonly nearDuplicates: number
+  readonly skip: readonly OptionalCheck[]
+  readonly benchmarks: readonly string[]
+  readonly benchmarkData?: string
+}
+
+export function command(): Command {
+  const data = new Command('data')
+    .description(
+      'Make tuning data of data sets: conversations, checked, without duplicates, split, and with a report of what was dropped and why.',
+    )
+    .argument(
+      '<files...>',
+      'JSON lines, JSON, CSV or Parquet; or hub:OWNER/NAME[:CONFIG[:SPLIT]], a data set on Hugging Face',
+    )
+    .requiredOption('--model <folder>', 'the model to be tuned: its tokenizer and context are read')
+    .option('--out <folder>', 'a new folder for what is made', 'tuning-data')
+    .option('--context <tokens>', "most tokens of a row (default: the model's context)", toCount)
+    .option('--truncate', 'cut rows over the context at their end, instead of dropping them', false)
+    .addOption(
+      new Option('--format <format>', 'of the rows (default: by their fields)').choices(
+        Object.keys(ROW_FORMATS),
+      ),
+    )
+    .addOption(
+      new Option('--type <type>', 'of the files (default: by looking into them)').choices(FILE_TYPES),
+    )
+    .option('--seed <number>', 'decides the split', toWhole, 1)
+    .option('--eval <share>', 'of the rows, for eval.jsonl', toShare, 0.05)
+    .option('--near-duplicates <similarity>', 'from which a row is a near duplicate', toSimilarity, 0.8)
+    .addOption(new Option('--skip <checks...>', 'are not made').choices(OPTIONAL_CHECKS).default([]))
+    .option(
+      '--benchmarks <names...>',
+      `whose questions must not be in the data: all, or some of ${TASKS.map(({ name }) => name).join(', ')}`,
+      [],
+    )
+    .option('--benchmark-data <folder>', 'read the benchmarks from here instead of downloading them')
+  return addJudgeFlags(withDetectorFlags(data, 'local', 'in the rows')).action(start)
+}
+
+async function start(files: readonly string[], flags: Flags): Promise<void> {
+  // Mistakes in the command show before anything is downloaded or read.
+  await isEmptyFolder(flags.out)
+  const names = flags.benchmarks.includes('all') ? TASKS : flags.benchmarks.map(taskNamed)
+  const personalData = flags.skip.includes('personal-data') ? 'none' : flags.personalData
+  const { report } = await withOpen(openDetector({ ...flags, personalData }), ({ detector }) =>
+    runLong('Preparing', async (job) => {
+      const remote: LoadOptions = {
+        cache: new DataCache(join(ownCache(process.env), 'data')),
+        web: new Web({ signal: job.signal }),
+        env: process.env,
+        ...(flags.benchmarkData !== undefined && { folder: flags.benchmarkData }),
+      }
+      const sources: Source[] = []
+      for (const file of files) sources.push(...(await open(file, flags.type, remote)))
+      const tasks = [...new Set(names)]
+      const read = []
+      for (const task of tasks) read.push({ task, data: await loadData(task, 0, remote) })
+      return prepare(sources, { ...flags, personalData }, new Benchmarks(read), job, detector)
+    }),
+  )
+  process.stdout.write(`${toTerminal(report)}\n${join(flags.out, 'report.html')}\n`)
+}
+
+async function prepare(
+  sources: readonly Source[],
+  flags: Flags,
+  benchmarks: Benchmarks,
+  { signal, onProgress }: LongJob,
+  detector: Awaited<ReturnType<typeof openDetector>>['detector'],
+): Promise<PreparedData> {
+  const { out, seed, truncate, format, nearDuplicates, personalData } = flags
+  const skip = OPTIONAL_CHECKS.filter((check) => flags.skip.includes(check))
+  const model = await readTunedModel(flags.model)
+  const contextTokens = flags.context ?? model.contextTokens
+  const judge = toJudge(flags)
+  const settings: DataSettings = {
+    seed,
+    evalShare: flags.eval,
+    model: flags.model,
+    contextTokens,
+    truncate,
+    nearDuplicates,
+    ...(format && { format }),
+    skip,
+    personalData,
+    benchmarks: benchmarks.tasks,
+    ...(judge && { judge: flags.guardModel ?? flags.guard! }),
+  }
+  const checks = {
+    model,
+    contextTokens,
+    truncate,
+    benchmarks,
+    selfIdentification: !skip.includes('self-identification'),
+    ...(format && { format }),
+    ...(detector && { detector }),
+    ...(!skip.includes('toxic') && { toxic: await toxicWords() }),
+    ...(judge && { judge }),
+  }
+  return prepareData({ sources, out, settings, checks, signal, onProgress })
+}
+
+const HUB = /^hub:(?<repo>[^/:]+\/[^/:]+)(?::(?<config>[^:]+))?(?::(?<split>[^:]+))?$/
+
+/** A data set on the hub is as many files as it has there. */
+async function open(name: string, type: FileType | undefined, remote: LoadOptions): Promise<Source[]> {
+  if (!name.startsWith('hub:')) return [await openSource(name, type)]
+  const { repo, config = 'default', split = 'train' } = HUB.exec(name)?.groups ?? {}
+  if (repo === undefined) {
+    throw new FacetError(
+      'invalid_request',
+      `${name} names no data set; write hub:OWNER/NAME:CONFIG:SPLIT, as in hub:databricks/databricks-dolly-15k.`,
+      { field: 'files' },
+    )
+  }
+  const found = await fromHub({ repo, config, split }, remote)
+  return found.map(({ name, bytes }) => parquetSource(name, bytes))
+}
+
+function toShare(text: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text)
+  if (value >= 0 && value < 1) return value
+  throw new InvalidArgumentError('It must be a number from 0 to below 1.')
+}
+
+function toSimilarity(text: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text)
+  if (value >= 0.5 && value <= 1) return value
+  throw new InvalidArgumentError('It must be a number from 0.5 to 1.')
+}
