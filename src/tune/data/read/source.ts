@@ -132,9 +132,10 @@ function toReadError(file: string, error: unknown): unknown {
 /** By the first bytes; a name counts where they could be of several types. */
 export function typeOf(file: string, head: Buffer): FileType {
   const ending = /\.(jsonl|ndjson|json|csv|tsv|parquet)$/i.exec(file)?.[1]?.toLowerCase()
-  if (head.subarray(0, 4).equals(Buffer.from('PAR1')) || ending === 'parquet') return 'parquet'
-  if (head[0] === 0x1f && head[1] === 0x8b) throw unreadable(file, 'is compressed; unpack it with gunzip')
-  if (head.subarray(0, 2).equals(Buffer.from('PK'))) {
+  const magic = head.toString('latin1', 0, 4)
+  if (magic === 'PAR1' || ending === 'parquet') return 'parquet'
+  if (magic.startsWith('\x1f\x8b')) throw unreadable(file, 'is compressed; unpack it with gunzip')
+  if (magic.startsWith('PK')) {
     throw unreadable(file, 'is a zip archive; unpack it, and name the files in it')
   }
   const [line = '', ...more] = head
