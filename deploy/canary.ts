@@ -69,7 +69,7 @@ export interface CanaryTarget {
   remove(context: Context): Promise<void>
 }
 
-const PHASES: readonly Phase[] = ['starting', 'weighing', 'promoting', 'promoted', 'rolling-back']
+export const PHASES: readonly Phase[] = ['starting', 'weighing', 'promoting', 'promoted', 'rolling-back']
 
 /** What `JSON.stringify` of a state gave; undefined for anything else. */
 export function parseCanaryState(text: string): CanaryState | undefined {

@@ -216,7 +216,7 @@ const CHECKS: Readonly<Record<TargetName, Check>> = {
   ),
   workers: object(
     { target: type, mode: oneOf('model', 'gateway') },
-    { modelDirectory: text, domain: host, keysEnv: variable, guard },
+    { modelDirectory: text, domain: host, keysEnv: variable, guard, canary },
   ),
 }
 

@@ -176,6 +176,7 @@ export interface WorkersSpec {
   readonly domain?: string
   readonly keysEnv?: string
   readonly guard?: Guard
+  readonly canary?: CanarySpec
 }
 
 export type DeploymentSpec = GkeSpec | VertexSpec | CloudRunSpec | WorkersSpec

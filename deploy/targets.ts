@@ -21,20 +21,21 @@ export function openTarget(plan: Plan, operations: Operations, place: Place): Pr
   return TARGETS[plan.spec.target](plan, operations, place)
 }
 
-type OpenCanary = (plan: Plan, operations: Operations) => Promise<CanaryTarget>
-
-/** Places where two versions can share the requests. */
-const CANARIES: Readonly<Partial<Record<TargetName, OpenCanary>>> = {
+/** How two versions share the requests of each. */
+const CANARIES: Readonly<
+  Record<TargetName, (plan: Plan, operations: Operations, place: Place) => Promise<CanaryTarget>>
+> = {
   'gke-gpu': openGkeCanary,
   'gke-tpu': openGkeCanary,
   'vertex-gpu': openVertexCanary,
   'vertex-tpu': openVertexCanary,
   cloudrun: openRunCanary,
+  workers: openCloudflareCanary,
 }
 
-/** Undefined where the place has no canaries. */
-export async function openCanary(plan: Plan, operations: Operations): Promise<CanaryTarget | undefined> {
-  return CANARIES[plan.spec.target]?.(plan, operations)
+/** @throws FacetError unsupported, where the package that it takes is not installed */
+export function openCanary(plan: Plan, operations: Operations, place: Place): Promise<CanaryTarget> {
+  return CANARIES[plan.spec.target](plan, operations, place)
 }
 
 async function openGkeCanary(plan: Plan): Promise<CanaryTarget> {
@@ -70,4 +71,9 @@ async function openRunCanary(plan: Plan): Promise<CanaryTarget> {
 async function openCloudflare(plan: Plan, _: Operations, place: Place): Promise<Target<Plan>> {
   const { openWorkers } = await import('./cloudflare/open.ts')
   return openWorkers(plan, place)
+}
+
+async function openCloudflareCanary(plan: Plan, _: Operations, place: Place): Promise<CanaryTarget> {
+  const { openWorkersCanary } = await import('./cloudflare/open.ts')
+  return openWorkersCanary(plan, place)
 }

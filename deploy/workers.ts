@@ -30,9 +30,17 @@ export const CONTENT_VARIABLE = 'GEMFACET_CONTENT'
 export const KEYS = 'FACET_API_KEYS'
 /** Under which the program finds the bucket. */
 export const BUCKET_BINDING = 'MODEL'
+/** Of the line that a Worker logs for each answer: the bucket of its first token, in milliseconds. */
+export const FIRST_TOKEN_FIELD = 'first_token_up_to_ms'
+/** Rising; no answer is waited for longer than the last. */
+export const FIRST_TOKEN_BOUNDS_MS: readonly number[] = [
+  50, 100, 175, 250, 375, 500, 750, 1_000, 1_500, 2_500, 3_500, 5_000, 7_500, 10_000, 30_000, 60_000, 600_000,
+]
 /** Where the model lies among the assets. */
 export const MODEL_FOLDER = 'model'
 
+export const WORKER_KIND = 'Worker'
+export const SECRET_KIND = 'Worker secret'
 export const BUCKET_KIND = 'R2 bucket'
 export const FILES_KIND = 'Model in R2'
 
@@ -53,7 +61,7 @@ export function wantWorkers(plan: WorkersPlan, content: WorkersContent = {}): Re
   const secrets = Object.entries(named).map(
     ([variable, print]): Resource => ({
       id: `${worker}/secrets/${secretName(variable, print)}`,
-      kind: 'Worker secret',
+      kind: SECRET_KIND,
       name: secretName(variable, print),
       after: [worker],
       body: { name: secretName(variable, print) },
@@ -64,9 +72,13 @@ export function wantWorkers(plan: WorkersPlan, content: WorkersContent = {}): Re
   const after = model.length > 0 && { after: model.map(({ id }) => id) }
   return [
     ...model,
-    { id: worker, kind: 'Worker', name: `facet-${name}`, billable: true, ...after, body: config },
+    { id: worker, kind: WORKER_KIND, name: `facet-${name}`, billable: true, ...after, body: config },
     ...secrets,
   ]
+}
+
+export function workerIn(want: readonly Resource[]): Resource {
+  return want.find(({ kind }) => kind === WORKER_KIND)!
 }
 
 function bucketWith(deployment: string, hash: string): Resource[] {

@@ -8,6 +8,8 @@ import type { JsonObject } from '../target.ts'
 import {
   BUCKET_BINDING,
   checkWorkerScript,
+  FIRST_TOKEN_BOUNDS_MS,
+  FIRST_TOKEN_FIELD,
   KEYS,
   MODEL_FOLDER,
   placeOfModel,
@@ -75,6 +77,14 @@ export async function measure(out: string, { model }: WorkerSource): Promise<str
   return hash.digest('hex').slice(0, 24)
 }
 
+/** One line for each answer, by which a canary is told from the version before. */
+const LOG = [
+  'function log(entry) {',
+  `  const upToMs = ${JSON.stringify(FIRST_TOKEN_BOUNDS_MS)}.find((bound) => entry.first_token_ms <= bound)`,
+  `  console.log(JSON.stringify({ ...entry, ${FIRST_TOKEN_FIELD}: upToMs }))`,
+  '}',
+].join('\n')
+
 /** Without its secret a Worker lets nobody in: an empty list of keys does. */
 function modelProgram({ secrets, model }: WorkerSource): string {
   const files =
@@ -85,9 +95,10 @@ function modelProgram({ secrets, model }: WorkerSource): string {
     imported('createWorker, filesFromAssets, filesFromBucket', 'gemfacet/edge/workers'),
     imported('toApiKeys', 'gemfacet/edge'),
     `const SECRETS = ${JSON.stringify(bindings(secrets))}`,
+    LOG,
     'export default createWorker({',
     `  files: ${files},`,
-    `  edge: (env) => (${KEYS in secrets} ? { keys: () => toApiKeys(env[SECRETS.${KEYS}] ?? '', '${KEYS}') } : {}),`,
+    `  edge: (env) => ({ log, ...(${KEYS in secrets} && { keys: () => toApiKeys(env[SECRETS.${KEYS}] ?? '', '${KEYS}') }) }),`,
     '})',
     '',
   ].join('\n')
@@ -103,12 +114,13 @@ function gatewayProgram(folder: string, { secrets, config, deployed }: WorkerSou
     imported('toServed', 'gemfacet/gateway'),
     `const SECRETS = ${JSON.stringify(bindings(secrets))}`,
     `const deployed = ${JSON.stringify(deployed)}`,
+    LOG,
     'let opened',
     'async function open(bound) {',
     '  const env = Object.fromEntries(Object.entries(SECRETS).map(([name, own]) => [name, bound[own]]))',
     '  const router = await createRouter(config, { env, deployed })',
     `  const keys = ${KEYS in secrets} ? { keys: () => toApiKeys(env.${KEYS} ?? '', '${KEYS}') } : {}`,
-    '  return createEdge({ backends: toServed(router), ...keys })',
+    '  return createEdge({ backends: toServed(router), log, ...keys })',
     '}',
     'export default {',
     '  async fetch(request, env) {',

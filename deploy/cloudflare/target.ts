@@ -1,132 +1,122 @@
-/** Cloudflare Workers as a place to deploy to: one Worker, and its secrets. */
-import { join, resolve } from 'node:path'
+/** Cloudflare Workers as a place to deploy to: one Worker, its secrets, and a bucket for a large model. */
 import { isObject } from '../../src/check.ts'
 import { FacetError } from '../../src/errors.ts'
 import type { Endpoint } from '../../src/types.ts'
 import type { Signal } from '../cause.ts'
-import { fingerprint } from '../environment.ts'
 import { firstKey } from '../first-key.ts'
-import type { SecretOf } from '../gke.ts'
 import { notUp } from '../not-up.ts'
 import type { Action, JsonObject, LiveResource, Resource, Target } from '../target.ts'
 import {
   BUCKET_KIND,
   FILES_KIND,
-  KEYS,
   OWNER_VARIABLE,
-  secretName,
-  type WorkersContent,
+  SECRET_KIND,
+  WORKER_KIND,
   type WorkersPlan,
   wantWorkers,
+  workerIn,
 } from '../workers.ts'
 import type { Cloudflare } from './api.ts'
 import { ModelBucket } from './bucket.ts'
-import {
-  measure,
-  readModel,
-  type WorkerModel,
-  type WorkerSource,
-  writeConfig,
-  writeWorker,
-} from './bundle.ts'
+import { type BuildOptions, WorkerBuild } from './build.ts'
 import { listOf, messageIn, toConfig } from './live.ts'
-import { wrangler } from './wrangler.ts'
+import { WorkerTelemetry } from './telemetry.ts'
+import { sharingOf, WorkerVersions } from './versions.ts'
 
-export interface WorkersOptions {
+export interface WorkersOptions extends Omit<BuildOptions, 'cloudflare'> {
   readonly cloudflare: Cloudflare
-  /** Of facet.config.ts. */
-  readonly folder: string
-  /** Of Facet. */
-  readonly root: string
-  readonly secretOf: SecretOf
-  /** Of mode gateway: its configuration, what it may reach, and the variables that this takes. */
-  readonly gateway: {
-    readonly config: string
-    readonly deployed: JsonObject
-    readonly variables: readonly string[]
-  }
-  readonly checkKeys: (text: string, variable: string) => Promise<unknown>
   readonly fetch?: typeof globalThis.fetch
+  /** What is wanted becomes a version beside the one that serves, and is given no requests. */
+  readonly beside?: boolean
 }
 
 const LOOK_MS = 10_000
-const LOG_MS = 3_600_000
+/** Sends a request to one version, whatever its share. */
+const VERSION_HEADER = 'cloudflare-workers-version-overrides'
 
 export class WorkersTarget implements Target<WorkersPlan> {
   readonly name = 'workers'
   /** It bundles, and its assets go up. */
   readonly slowMs: number = 10 * 60_000
+  readonly versions: WorkerVersions
+  readonly telemetry: WorkerTelemetry
   readonly #plan: WorkersPlan
   readonly #options: WorkersOptions
   readonly #worker: string
+  readonly #build: WorkerBuild
   readonly #bucket: ModelBucket
-  #content: WorkersContent = {}
-  #model: WorkerModel | undefined
   #subdomain: string | undefined
 
   constructor(plan: WorkersPlan, options: WorkersOptions) {
+    const { cloudflare } = options
     this.#plan = plan
     this.#options = options
     this.#worker = `facet-${plan.name}`
-    this.#bucket = new ModelBucket(options.cloudflare, plan.name)
-  }
-
-  get #home(): string {
-    return join(this.#options.folder, '.facet/workers', this.#plan.name)
+    this.versions = new WorkerVersions(cloudflare, this.#worker)
+    this.telemetry = new WorkerTelemetry(cloudflare, this.#worker)
+    this.#build = new WorkerBuild(plan, { ...options, cloudflare: cloudflare.options })
+    this.#bucket = new ModelBucket(cloudflare, plan.name)
   }
 
   get #script(): string {
     return `/workers/scripts/${this.#worker}`
   }
 
-  /** Writes the program and lets wrangler bundle it: nothing is sent. */
-  async prepare(plan: WorkersPlan, signal: AbortSignal): Promise<void> {
-    const { root, checkKeys, secretOf } = this.#options
-    if (plan.spec.keysEnv !== undefined) await checkKeys(secretOf(plan.spec.keysEnv), plan.spec.keysEnv)
-    const secrets = Object.fromEntries(
-      [...this.#secrets()].map(([name, value]) => [name, fingerprint(value)]),
-    )
-    const source = await this.#source(secrets)
-    this.#model = source.model
-    const bucket = source.model?.place === 'bucket' ? { bucket: source.model.hash } : {}
-    await writeWorker(this.#home, source)
-    const config = workerIn(wantWorkers(plan, { secrets, ...bucket })).body
-    await writeConfig(this.#home, config, root)
-    const args = ['deploy', '--config', 'wrangler.json', '--minify', '--dry-run', '--outdir', 'out']
-    await this.#wrangler(args, signal)
-    this.#content = { hash: await measure(join(this.#home, 'out'), source), secrets, ...bucket }
+  prepare(_: WorkersPlan, signal: AbortSignal): Promise<void> {
+    return this.#build.prepare(signal)
   }
 
   want(plan: WorkersPlan): Resource[] {
-    return wantWorkers(plan, this.#content)
+    return wantWorkers(plan, this.#build.content)
   }
 
   async read(plan: WorkersPlan, signal: AbortSignal): Promise<LiveResource[]> {
-    const settings = await this.#ask('read the Worker', `${this.#script}/settings`, signal)
     const isModel = plan.spec.mode === 'model'
-    const model = isModel ? await this.#bucket.read(this.#content.bucket !== undefined, signal) : []
-    if (!isObject(settings)) return model
-    const [secrets, subdomain, domains] = await Promise.all([
+    const wantsBucket = this.#build.content.bucket !== undefined
+    const model = isModel ? await this.#bucket.read(wantsBucket, signal) : []
+    const live = [...model, ...(await this.#readWorker(plan, model, signal))]
+    if (!this.#options.beside) return live
+    const wanted = new Set(this.want(plan).map(({ id }) => id))
+    return live.filter(({ id }) => wanted.has(id))
+  }
+
+  async #readWorker(
+    plan: WorkersPlan,
+    model: readonly LiveResource[],
+    signal: AbortSignal,
+  ): Promise<LiveResource[]> {
+    const script = await this.#ask('read the Worker', `${this.#script}/settings`, signal)
+    if (!isObject(script)) return []
+    const [version, secrets, subdomain, domains] = await Promise.all([
+      this.#readVersion(signal),
       this.#ask('read secrets', `${this.#script}/secrets`, signal),
       this.#ask('read the address', `${this.#script}/subdomain`, signal),
       this.#ask('read domains', `/workers/domains?service=${this.#worker}`, signal),
+      this.#findSubdomain(signal),
     ])
-    await this.#findSubdomain(signal)
     const wanted = workerIn(this.want(plan))
-    const live = toConfig(settings, wanted.body, subdomain, domains)
-    const owner = isObject(live.vars) ? live.vars[OWNER_VARIABLE] : undefined
+    const live = toConfig({ ...script, ...version.settings }, wanted.body, subdomain, domains)
+    const { [OWNER_VARIABLE]: owner } = isObject(live.vars) ? live.vars : {}
     const own = { owner: typeof owner === 'string' ? owner : undefined }
-    const id = `workers/${this.#worker}`
-    const names = listOf(secrets).map(({ name }) => String(name))
+    const { id } = wanted
     const after = model.map((one) => one.id)
+    const names = listOf(secrets).map(({ name }) => String(name))
     return [
-      ...model,
-      { id, kind: 'Worker', name: this.#worker, body: live, billable: true, after, ...own },
+      {
+        id,
+        kind: WORKER_KIND,
+        name: this.#worker,
+        body: live,
+        billable: true,
+        after,
+        version: version.deployment,
+        ...own,
+      },
       ...names
         .filter((name) => /_[0-9a-f]{8}$/.test(name))
         .map((name) => ({
           id: `${id}/secrets/${name}`,
-          kind: 'Worker secret',
+          kind: SECRET_KIND,
           name,
           body: { name },
           after: [id],
@@ -135,23 +125,47 @@ export class WorkersTarget implements Target<WorkersPlan> {
     ]
   }
 
+  /** Of the version that serves, or stands beside it: the Worker's own settings are those of its latest. */
+  async #readVersion(
+    signal: AbortSignal,
+  ): Promise<{ readonly deployment: string; readonly settings: Readonly<Record<string, unknown>> }> {
+    const deployed = await this.versions.deployed(signal)
+    if (!deployed) return { deployment: '', settings: {} }
+    const { canary, stable } = sharingOf(deployed)
+    const version = (this.#options.beside && canary) || stable
+    const settings = await this.versions.settings(version, signal)
+    // Requests that somebody shares out by hand are answered by more than what is wanted.
+    const mixed = canary === undefined && Object.keys(deployed.shares).length > 1
+    const bindings = listOf(settings.bindings).filter(({ name }) => !mixed || name === OWNER_VARIABLE)
+    return { deployment: deployed.id, settings: { ...settings, bindings } }
+  }
+
   async apply(action: Action, signal: AbortSignal): Promise<void> {
     const { kind, name, body } = action.type === 'delete' ? action.live : action.want
     const what = `${action.type} ${kind} ${name}`
-    if (kind === BUCKET_KIND || kind === FILES_KIND) return this.#bucket.apply(action, this.#model, signal)
-    if (kind === 'Worker secret') {
+    if (kind === BUCKET_KIND || kind === FILES_KIND)
+      return this.#bucket.apply(action, this.#build.model, signal)
+    if (kind === SECRET_KIND) {
       const path = `${this.#script}/secrets/${name}`
       if (action.type === 'delete') await this.#ask(what, path, signal, 'DELETE')
-      else await this.#wrangler(['secret', 'put', name, '--name', this.#worker], signal, this.#secret(name))
+      else await this.#build.putSecret(name, signal)
       return
     }
     if (action.type === 'delete') {
       await this.#ask(what, `${this.#script}?force=true`, signal, 'DELETE')
       return
     }
-    if (action.type === 'create') await this.#stillFree(signal)
-    await writeConfig(this.#home, body, this.#options.root)
-    await this.#wrangler(['deploy', '--config', 'wrangler.json', '--minify'], signal)
+    await this.#checkUnchanged(action, signal)
+    if (this.#options.beside) await this.#applyBeside(body, signal)
+    else await this.#build.deploy(body, signal)
+  }
+
+  async #applyBeside(body: JsonObject, signal: AbortSignal): Promise<void> {
+    const version = await this.#build.upload(body, signal)
+    const deployed = await this.versions.deployed(signal)
+    if (!deployed) throw notUp(this.#plan.name)
+    const { stable } = sharingOf(deployed)
+    await this.versions.share({ [stable]: 100, [version]: 0 }, deployed.message, signal)
   }
 
   /** Asks for its models, as a caller would. */
@@ -161,8 +175,7 @@ export class WorkersTarget implements Target<WorkersPlan> {
     if (!endpoint) throw notUp(plan.name)
     const { fetch = globalThis.fetch } = this.#options
     const late = AbortSignal.any([signal, AbortSignal.timeout(LOOK_MS)])
-    const key = this.#ownKey()
-    const headers = key === undefined ? {} : { authorization: `Bearer ${key}` }
+    const headers = { ...this.#signIn(), ...(this.#options.beside && (await this.#toCanary(signal))) }
     try {
       const response = await fetch(`${endpoint.baseURL}/models`, { headers, signal: late })
       const text = await response.text()
@@ -175,29 +188,13 @@ export class WorkersTarget implements Target<WorkersPlan> {
     }
   }
 
-  /** Of the last hour, from Workers Logs. */
-  async logs(_: WorkersPlan, signal: AbortSignal): Promise<string[]> {
-    const to = Date.now()
-    const filter = { key: '$metadata.service', operation: 'eq', type: 'string', value: this.#worker }
-    const json = {
-      queryId: 'facet-logs',
-      view: 'events',
-      limit: 100,
-      timeframe: { from: to - LOG_MS, to },
-      parameters: { datasets: ['cloudflare-workers'], filters: [filter] },
-    }
-    const path = '/workers/observability/telemetry/query'
-    const found = await this.#ask('read the log', path, signal, 'POST', json)
-    const events = isObject(found) && isObject(found.events) ? found.events.events : []
-    return listOf(events)
-      .map(({ $metadata: metadata }) => (isObject(metadata) ? String(metadata.message ?? '') : ''))
-      .filter((line) => line !== '')
-      .reverse()
+  logs(_: WorkersPlan, signal: AbortSignal): Promise<string[]> {
+    return this.telemetry.lines(signal)
   }
 
   endpoint(live: readonly LiveResource[]): Endpoint | undefined {
     const { name, spec } = this.#plan
-    if (!live.some(({ kind, owner }) => kind === 'Worker' && owner === name)) return undefined
+    if (!live.some(({ kind, owner }) => kind === WORKER_KIND && owner === name)) return undefined
     const host =
       spec.domain ??
       (this.#subdomain === undefined ? undefined : `${this.#worker}.${this.#subdomain}.workers.dev`)
@@ -205,44 +202,26 @@ export class WorkersTarget implements Target<WorkersPlan> {
     return { baseURL: `https://${host}/v1`, ...(spec.keysEnv !== undefined && { keysEnv: spec.keysEnv }) }
   }
 
-  async #source(secrets: Readonly<Record<string, string>>): Promise<WorkerSource> {
-    const { folder, root, gateway } = this.#options
-    const { mode, modelDirectory } = this.#plan.spec
-    return {
-      mode,
-      secrets,
-      root,
-      deployed: gateway.deployed,
-      ...(mode === 'model' && { model: await readModel(resolve(folder, modelDirectory!)) }),
-      ...(mode === 'gateway' && { config: gateway.config }),
-    }
-  }
-
-  /** Values, by the name that the program knows each by. */
-  *#secrets(): Generator<readonly [name: string, value: string]> {
-    const { secretOf, gateway } = this.#options
-    const { keysEnv, mode } = this.#plan.spec
-    if (keysEnv !== undefined) yield [KEYS, secretOf(keysEnv)]
-    if (mode === 'gateway') for (const name of new Set(gateway.variables)) yield [name, secretOf(name)]
-  }
-
-  #secret(own: string): string {
-    for (const [name, value] of this.#secrets())
-      if (secretName(name, fingerprint(value)) === own) return value
-    throw new FacetError('unavailable', 'A secret was changed while it was sent; run facet up again.')
-  }
-
-  #ownKey(): string | undefined {
+  #signIn(): Readonly<Record<string, string>> {
     const { keysEnv } = this.#plan.spec
-    if (keysEnv === undefined) return undefined
-    return firstKey(this.#options.secretOf(keysEnv))
+    if (keysEnv === undefined) return {}
+    return { authorization: `Bearer ${firstKey(this.#options.secretOf(keysEnv))}` }
   }
 
-  async #stillFree(signal: AbortSignal): Promise<void> {
-    if ((await this.#ask('read the Worker', `${this.#script}/settings`, signal)) === undefined) return
+  async #toCanary(signal: AbortSignal): Promise<Readonly<Record<string, string>>> {
+    const deployed = await this.versions.deployed(signal)
+    const { canary } = deployed ? sharingOf(deployed) : {}
+    return canary === undefined ? {} : { [VERSION_HEADER]: `${this.#worker}="${canary}"` }
+  }
+
+  /** Cloudflare changes whatever is there: what another run has deployed since it was read is not written over. */
+  async #checkUnchanged(action: Action, signal: AbortSignal): Promise<void> {
+    const deployed = await this.versions.deployed(signal)
+    const before = action.type === 'update' ? action.live.version : ''
+    if ((deployed?.id ?? '') === before) return
     throw new FacetError(
       'unavailable',
-      `CONFLICT: Worker ${this.#worker} was made by somebody else meanwhile; run facet up again, which says whose it is.`,
+      `CONFLICT: Worker ${this.#worker} was ${action.type === 'create' ? 'made' : 'deployed'} by somebody else meanwhile; run facet up again, which compares with that.`,
     )
   }
 
@@ -251,17 +230,7 @@ export class WorkersTarget implements Target<WorkersPlan> {
     if (isObject(found) && typeof found.subdomain === 'string') this.#subdomain = found.subdomain
   }
 
-  #ask(what: string, path: string, signal: AbortSignal, method = 'GET', json?: object): Promise<unknown> {
-    return this.#options.cloudflare.call(what, path, signal, { method, ...(json && { json }) })
+  #ask(what: string, path: string, signal: AbortSignal, method = 'GET'): Promise<unknown> {
+    return this.#options.cloudflare.call(what, path, signal, { method })
   }
-
-  #wrangler(args: readonly string[], signal: AbortSignal, input?: string): Promise<string> {
-    const { cloudflare, folder: from } = this.#options
-    const own = { folder: this.#home, from, cloudflare: cloudflare.options, signal }
-    return wrangler(args, { ...own, ...(input !== undefined && { input }) })
-  }
-}
-
-function workerIn(want: readonly Resource[]): Resource {
-  return want.find(({ kind }) => kind === 'Worker')!
 }

@@ -16,11 +16,13 @@ export interface WranglerOptions {
   readonly signal: AbortSignal
   /** What it reads. */
   readonly input?: string
+  /** File in its folder to which it adds what it has done, one JSON object a line. */
+  readonly told: string
 }
 
 /** @throws FacetError unsupported, where it is not installed; unavailable, with what it says */
 export async function wrangler(args: readonly string[], options: WranglerOptions): Promise<string> {
-  const { folder, from, cloudflare, signal, input = '' } = options
+  const { folder, from, cloudflare, signal, told, input = '' } = options
   const script = await peer('wrangler', 'Deploying to Cloudflare Workers', async () => find(from))
   if (signal.aborted) throw abortedError(signal)
   const child = spawn(process.execPath, [script, ...args], {
@@ -33,6 +35,7 @@ export async function wrangler(args: readonly string[], options: WranglerOptions
       ...(cloudflare.baseURL !== undefined && { CLOUDFLARE_API_BASE_URL: cloudflare.baseURL }),
       WRANGLER_SEND_METRICS: 'false',
       WRANGLER_LOG_PATH: join(folder, 'logs'),
+      WRANGLER_OUTPUT_FILE_PATH: join(folder, told),
       // Nobody is there to be asked.
       CI: '1',
       NO_COLOR: '1',

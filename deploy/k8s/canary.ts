@@ -12,6 +12,7 @@ import { contentHash } from '../content-hash.ts'
 import { down } from '../down.ts'
 import { canaryOf, type GkePlan, ownerOf, type SecretOf, wantGke } from '../gke.ts'
 import { listening } from '../listening.ts'
+import { nothingToCompare } from '../not-up.ts'
 import { OWNER_LABEL } from '../target.ts'
 import { compare, status, up } from '../up.ts'
 import { type Context, call, until } from '../waiting.ts'
@@ -83,11 +84,7 @@ export class KubernetesCanary implements CanaryTarget {
         call(`read ${name}`, (one) => this.#client.get(ref, one), context),
       ),
     )
-    if (!isOurs(route, name) || !isOurs(live, name))
-      throw new FacetError(
-        'not_found',
-        `${name} is not up, so there is nothing to compare with; run facet up ${name}.`,
-      )
+    if (!isOurs(route, name) || !isOurs(live, name)) throw nothingToCompare(name)
     toJudged(imageOf(at(live, 'spec', 'template')))
     const { actions } = await compare(this.#target(this.#stable), this.#stable, name, context)
     const shared = actions

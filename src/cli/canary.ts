@@ -1,6 +1,6 @@
 /** `facet canary`: gives a changed deployment a growing share of the requests, then all of them or none. */
 import { Command } from 'commander'
-import { type CanaryTarget, rulesOf } from '../../deploy/canary.ts'
+import { rulesOf } from '../../deploy/canary.ts'
 import { abortCanary, type CanaryEnd, promoteCanary, runCanary } from '../../deploy/canary-run.ts'
 import { dollarsPerHour } from '../../deploy/plan.ts'
 import { locked } from '../../deploy/state.ts'
@@ -30,24 +30,18 @@ export function command(): Command {
         locked(open.folder, open.name, async () => {
           if (flags.promote && flags.abort)
             throw new FacetError('invalid_request', '--promote and --abort exclude each other.')
-          const { canary, name, plan } = open
-          if (!canary)
-            throw new FacetError(
-              'unsupported',
-              `${plan.spec.target} has no canaries; change ${name} with facet up ${name}.`,
-            )
-          say(name, await run(canary, open, flags), flags)
+          say(open.name, await run(open, flags), flags)
         }),
       ),
     )
 }
 
-function run(canary: CanaryTarget, { plan, signal }: OpenDeployment, flags: Flags): Promise<CanaryEnd> {
+function run({ canary, plan, signal }: OpenDeployment, flags: Flags): Promise<CanaryEnd> {
   const context: Context = { signal, onStep: showSteps(process.stderr) }
   if (flags.abort) return abortCanary(canary, 'You asked for it.', context)
   if (flags.promote) return promoteCanary(canary, 'You asked for it.', context)
   const hour = dollarsPerHour(plan)
-  const rules = rulesOf('canary' in plan.spec ? plan.spec.canary : {})
+  const rules = rulesOf(plan.spec.canary)
   let last = ''
   return runCanary(canary, {
     ...context,

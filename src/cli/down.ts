@@ -18,7 +18,7 @@ export function command(): Command {
           // First: nobody should be sent to what is going.
           await removeEndpoint(folder, name)
           const onStep = showSteps(process.stderr)
-          await canary?.remove({ signal, onStep })
+          await canary.remove({ signal, onStep })
           const { removed, left } = await down(target, plan, { owner: name, signal, onStep })
           await removeState(folder, name)
           const others = left.map(({ kind, name: own }) => `${kind} ${own}`).join(', ')

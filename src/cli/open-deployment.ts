@@ -14,8 +14,7 @@ export interface OpenDeployment {
   readonly name: string
   readonly plan: Plan
   readonly target: Target<Plan>
-  /** Undefined where the target has none. */
-  readonly canary: CanaryTarget | undefined
+  readonly canary: CanaryTarget
   /** Of facet.config.ts; `.facet/` lies there. */
   readonly folder: string
   /** Aborted by Ctrl+C and SIGTERM: whatever goes on can be taken up again. */
@@ -38,8 +37,9 @@ export async function withDeployment(
   const planned = plan(name, spec as DeploymentSpec)
   const folder = dirname(config.file)
   const operations = keptOperations(folder, name)
-  const target = await openTarget(planned, operations, toPlace(name, config))
-  const canary = await openCanary(planned, operations)
+  const place = toPlace(name, config)
+  const target = await openTarget(planned, operations, place)
+  const canary = await openCanary(planned, operations, place)
   const stop = new AbortController()
   const onSignal = (): void => stop.abort()
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal)

@@ -32,7 +32,7 @@ export function command(): Command {
         const guard = sinceMs === undefined ? undefined : guardState(plan, sinceMs, Date.now(), counted)
         const differs = await drift(target, plan, name, { signal })
         const lines = finding.cause === 'CRASH' ? finding.lines.map((line) => `  ${line}\n`).join('') : ''
-        const rollout = await call('read the canary', async (one) => canary?.load(one), { signal })
+        const rollout = await call('read the canary', (one) => canary.load(one), { signal })
         const canaryLine = rollout ? `Canary: ${rollout.phase}, ${rollout.percent}% of the requests.\n` : ''
         process.stdout.write(
           flags.json

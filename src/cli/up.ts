@@ -31,7 +31,7 @@ export function command(): Command {
             process.stdout.write(`${lines.join('\n')}\n`)
             return
           }
-          if (await canary?.load(signal))
+          if (await canary.load(signal))
             throw new FacetError(
               'invalid_request',
               `A canary of ${name} is under way; end it first with facet canary ${name}, which goes on, or --promote or --abort.`,

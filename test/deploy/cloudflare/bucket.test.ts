@@ -15,7 +15,8 @@ import type { Target } from '../../../deploy/target.ts'
 import { up } from '../../../deploy/up.ts'
 import { type WorkersPlan, wantWorkers } from '../../../deploy/workers.ts'
 import { SkippingClock } from '../skipping-clock.ts'
-import { CloudflareRefusal, FakeCloudflare } from './fake-cloudflare.ts'
+import { FakeCloudflare } from './fake-cloudflare.ts'
+import { CloudflareRefusal } from './refusal.ts'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const SPEC: WorkersSpec = { target: 'workers', mode: 'model', modelDirectory: 'model' }

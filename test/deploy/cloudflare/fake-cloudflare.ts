@@ -4,47 +4,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
-import { Miniflare } from 'miniflare'
 import { Loopback } from '../loopback.ts'
-
-export class CloudflareRefusal extends Error {
-  readonly status: number
-  readonly headers: Readonly<Record<string, string>>
-
-  constructor(status: number, message: string, headers: Readonly<Record<string, string>> = {}) {
-    super(message)
-    this.status = status
-    this.headers = headers
-  }
-}
-
-interface FakeBinding {
-  readonly type: string
-  readonly name: string
-  readonly text?: string
-  readonly bucket_name?: string
-}
-
-/** R2 as workerd has it. */
-interface LocalBucket {
-  put(key: string, bytes: Uint8Array): Promise<unknown>
-}
-
-interface Metadata {
-  readonly main_module: string
-  readonly compatibility_date: string
-  readonly bindings: readonly FakeBinding[]
-  readonly limits?: object
-  readonly observability?: object
-}
-
-interface FakeWorker {
-  metadata: Metadata
-  readonly modules: Map<string, { readonly type: string; readonly bytes: Buffer }>
-  readonly secrets: Map<string, string>
-  subdomain: boolean
-  running: Miniflare | undefined
-}
+import { answerQuery } from './fake-telemetry.ts'
+import { type Behaviour, FakeWorker, type Metadata, type Modules } from './fake-worker.ts'
+import { CloudflareRefusal } from './refusal.ts'
 
 interface Asked {
   readonly url: URL
@@ -63,7 +26,7 @@ export class FakeCloudflare {
   readonly buckets: Map<string, Map<string, Buffer>> = new Map()
   readonly asked: string[] = []
   token = 'token-1'
-  logged: readonly string[] = []
+  readonly behaviour: Behaviour = { fails: () => false, program: undefined }
   /** Is told of every request before it is answered: throws a refusal, or holds it up. */
   before: (request: string) => void | Promise<void> = () => {}
   readonly #server: Loopback = new Loopback((request, response) => this.#answer(request, response))
@@ -81,7 +44,7 @@ export class FakeCloudflare {
   }
 
   async close(): Promise<void> {
-    for (const { running } of this.workers.values()) await running?.dispose()
+    for (const worker of this.workers.values()) await worker.close()
     await this.#server.close()
     rmSync(this.#folder, { recursive: true, force: true })
   }
@@ -92,56 +55,7 @@ export class FakeCloudflare {
     const url = new URL(request.url)
     const worker = this.workers.get(url.hostname.split('.')[0]!)
     if (!worker?.subdomain) return new Response('There is nothing here yet', { status: 404 })
-    worker.running ??= await this.#start(worker)
-    const { origin } = await worker.running.ready
-    const body = request.body === null ? null : await request.arrayBuffer()
-    return fetch(new URL(url.pathname + url.search, origin), {
-      method: request.method,
-      headers: request.headers,
-      body,
-      signal: request.signal,
-    })
-  }
-
-  async #start({ metadata, modules, secrets }: FakeWorker): Promise<Miniflare> {
-    const contents = [...modules].map(([name, { bytes }]) => {
-      const type: 'esm' | 'wasm' = name.endsWith('.wasm') ? 'wasm' : 'esm'
-      return [name, { type, contents: new Uint8Array(bytes) }] as const
-    })
-    const texts = metadata.bindings.flatMap(({ type, name, text }) =>
-      type === 'plain_text' ? [[name, { type: 'text' as const, value: text! }] as const] : [],
-    )
-    const hidden = [...secrets].map(([name, value]) => [name, { type: 'text' as const, value }] as const)
-    const assets = metadata.bindings.some(({ type }) => type === 'assets')
-    const buckets = metadata.bindings.filter(({ type }) => type === 'r2_bucket')
-    const bound = buckets.map(({ name }) => [name, { type: 'r2' as const, name }] as const)
-    const running = new Miniflare({
-      host: '127.0.0.1',
-      port: 0,
-      telemetry: { enabled: false },
-      workers: [
-        {
-          config: {
-            name: 'facet',
-            compatibilityDate: metadata.compatibility_date,
-            manifest: { mainModule: metadata.main_module, modules: Object.fromEntries(contents) },
-            env: {
-              ...Object.fromEntries([...texts, ...hidden, ...bound]),
-              ...(assets && { ASSETS: { type: 'assets' } }),
-            },
-            ...(assets && {
-              assets: { directory: this.#folder, runWorkerFirst: true, hasUserWorker: true },
-            }),
-          },
-        },
-      ],
-    })
-    for (const { name, bucket_name } of buckets) {
-      const local = (await running.getR2Bucket(name)) as unknown as LocalBucket
-      for (const [key, bytes] of this.buckets.get(bucket_name!) ?? [])
-        await local.put(key, new Uint8Array(bytes))
-    }
-    return running
+    return worker.fetch(request, this.buckets, this.behaviour)
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -177,7 +91,10 @@ export class FakeCloudflare {
       return found
     }
     const secretsOf = (name: string): object[] =>
-      [...(this.workers.get(name)?.secrets.keys() ?? [])].map((one) => ({ name: one, type: 'secret_text' }))
+      [...(this.workers.get(name)?.latest?.secrets.keys() ?? [])].map((one) => ({
+        name: one,
+        type: 'secret_text',
+      }))
     return [
       ...this.#r2(),
       [
@@ -188,7 +105,7 @@ export class FakeCloudflare {
       [
         'GET',
         /^\/workers\/services\/([\w-]+)\/environments\/production$/,
-        (name) => ({ script: { tags: [], name: find(name).metadata.main_module } }),
+        (name) => ({ script: { tags: [], name: find(name).latest!.metadata.main_module } }),
       ],
       [
         'GET',
@@ -209,8 +126,16 @@ export class FakeCloudflare {
         'GET',
         script('/deployments'),
         (name) => ({
-          deployments: this.workers.has(name) ? [{ id: '1', source: 'wrangler', versions: [] }] : [],
+          deployments: find(name).deployments,
         }),
+      ],
+      [
+        'GET',
+        /^\/workers\/scripts\/([\w-]+\/versions\/[\w-]+)$/,
+        (path) => {
+          const [name, , id] = path.split('/')
+          return this.#version(find(name!), id!)
+        },
       ],
       ['GET', script('/secrets'), secretsOf],
       ['GET', script('/settings'), (name) => this.#settings(find(name))],
@@ -226,28 +151,32 @@ export class FakeCloudflare {
       [
         'PUT',
         script('/secrets'),
-        async (name, { body }) => {
+        (name, { body }) => {
           const { name: own, text } = JSON.parse(body.toString())
-          find(name).secrets.set(own, text)
-          await this.#restart(find(name))
+          find(name).setSecret(own, text)
           return { name: own }
         },
       ],
       [
         'DELETE',
         /^\/workers\/scripts\/([\w-]+\/secrets\/\w+)$/,
-        async (path) => {
+        (path) => {
           const [name, , own] = path.split('/')
-          find(name!).secrets.delete(own!)
-          await this.#restart(find(name!))
+          find(name!).setSecret(own!, undefined)
         },
       ],
       ['POST', script('/assets-upload-session'), (_, { body }) => this.#session(JSON.parse(body.toString()))],
       ['POST', /^\/workers\/assets\/upload$/, (_, asked) => this.#upload(asked)],
-      ['PUT', script(''), (name, asked) => this.#deploy(name, asked)],
-      // A Worker that is there gets a version, which is then deployed; here it is at once.
-      ['POST', script('/versions'), (name, asked) => this.#deploy(name, asked)],
-      ['POST', script('/deployments'), () => ({ id: 'deployed' })],
+      ['PUT', script(''), (name, asked) => this.#create(name, asked)],
+      ['POST', script('/versions'), (name, asked) => this.#uploadVersion(find(name), asked)],
+      [
+        'POST',
+        script('/deployments'),
+        (name, { body }) => {
+          const { versions, annotations } = JSON.parse(body.toString())
+          return find(name).deploy(versions, annotations)
+        },
+      ],
       [
         'PATCH',
         script('/script-settings'),
@@ -258,14 +187,17 @@ export class FakeCloudflare {
         'DELETE',
         script(''),
         async (name) => {
-          await find(name).running?.dispose()
+          await find(name).close()
           this.workers.delete(name)
         },
       ],
       [
         'POST',
         /^\/workers\/observability\/telemetry\/query$/,
-        () => ({ events: { events: this.logged.map((message) => ({ $metadata: { message } })).reverse() } }),
+        (_, { body }) => {
+          const logged = [...this.workers.values()].flatMap((worker) => worker.logged)
+          return answerQuery(logged, JSON.parse(body.toString()))
+        },
       ],
     ]
   }
@@ -327,14 +259,21 @@ export class FakeCloudflare {
     ]
   }
 
-  #settings({ metadata, secrets }: FakeWorker): object {
-    const { compatibility_date, bindings, limits, observability } = metadata
-    const hidden = [...secrets.keys()].map((name) => ({ type: 'secret_text', name }))
-    return { compatibility_date, bindings: [...bindings, ...hidden], limits, observability }
+  /** Those of the latest version, and what is no version's. */
+  #settings({ latest, observability }: FakeWorker): object {
+    const { compatibility_date, limits } = latest!.metadata
+    return { compatibility_date, bindings: bindingsOf(latest!), limits, observability }
   }
 
-  #patch(worker: FakeWorker, settings: object): object {
-    worker.metadata = { ...worker.metadata, ...settings }
+  #version(worker: FakeWorker, id: string): object {
+    const version = worker.version(id)
+    const { compatibility_date, limits } = version.metadata
+    const resources = { bindings: bindingsOf(version), script_runtime: { compatibility_date, limits } }
+    return { id, number: version.number, metadata: {}, resources }
+  }
+
+  #patch(worker: FakeWorker, settings: { readonly observability?: object }): object {
+    worker.observability = settings.observability ?? worker.observability
     return this.#settings(worker)
   }
 
@@ -352,35 +291,38 @@ export class FakeCloudflare {
     return { jwt: 'upload' }
   }
 
-  async #deploy(name: string, asked: Asked): Promise<object> {
-    const form = await formOf(asked)
-    const metadata = JSON.parse(await textOf(form.get('metadata')!)) as Metadata
-    const modules: FakeWorker['modules'] = new Map()
-    for (const [file, value] of form)
-      if (typeof value !== 'string')
-        modules.set(file, { type: value.type, bytes: Buffer.from(await value.arrayBuffer()) })
-    const before = this.workers.get(name)
-    await before?.running?.dispose()
-    const kept = { secrets: before?.secrets ?? new Map(), subdomain: before?.subdomain ?? false }
-    this.workers.set(name, {
-      ...kept,
-      metadata: { ...before?.metadata, ...metadata },
-      modules,
-      running: undefined,
-    })
+  async #create(name: string, asked: Asked): Promise<object> {
+    const worker = this.workers.get(name) ?? new FakeWorker(name, this.#folder)
+    const { id } = await this.#uploadVersion(worker, asked)
+    worker.deploy([{ version_id: id, percentage: 100 }])
+    worker.observability = worker.latest!.metadata.observability ?? {}
+    this.workers.set(name, worker)
     return {
       id: name,
-      available_on_subdomain: kept.subdomain,
+      available_on_subdomain: worker.subdomain,
       startup_time_ms: 1,
       metadata: {},
       resources: { script: {}, script_runtime: {} },
     }
   }
 
-  async #restart(worker: FakeWorker): Promise<void> {
-    await worker.running?.dispose()
-    worker.running = undefined
+  async #uploadVersion(worker: FakeWorker, asked: Asked): Promise<{ readonly id: string }> {
+    const form = await formOf(asked)
+    const metadata = JSON.parse(await textOf(form.get('metadata')!)) as Metadata
+    const files: [string, { type: string; bytes: Buffer }][] = []
+    for (const [file, value] of form)
+      if (typeof value !== 'string')
+        files.push([file, { type: value.type, bytes: Buffer.from(await value.arrayBuffer()) }])
+    const modules: Modules = new Map(files)
+    const { id, number } = worker.upload(metadata, modules)
+    const resources = { script: {}, script_runtime: {} }
+    return { id, number, startup_time_ms: 1, metadata: {}, resources } as { readonly id: string }
   }
+}
+
+function bindingsOf({ metadata, secrets }: NonNullable<FakeWorker['latest']>): object[] {
+  const hidden = [...secrets.keys()].map((name) => ({ type: 'secret_text', name }))
+  return [...metadata.bindings, ...hidden]
 }
 
 function formOf({ body, type }: Asked): Promise<FormData> {

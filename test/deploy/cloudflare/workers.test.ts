@@ -18,7 +18,9 @@ import { toApiKeys } from '../../../src/edge/app.ts'
 import type { FacetError } from '../../../src/errors.ts'
 import { facet } from '../../cli/facet.ts'
 import { SkippingClock } from '../skipping-clock.ts'
-import { CloudflareRefusal, FakeCloudflare } from './fake-cloudflare.ts'
+import { FakeCloudflare } from './fake-cloudflare.ts'
+import { FakeWorker } from './fake-worker.ts'
+import { CloudflareRefusal } from './refusal.ts'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const SAMPLE = join(ROOT, 'models/facet-tldr-24m')
@@ -99,18 +101,22 @@ describe('a small model on Workers', () => {
       }
       expect(await ask()).toContain("`find . -name '*.txt'`")
       const worker = fake.workers.get('facet-chat')!
-      expect(JSON.stringify([worker.metadata, [...worker.modules.values()].map(String)])).not.toContain(
-        'sixteen',
-      )
+      expect(
+        JSON.stringify([worker.serving.metadata, [...worker.serving.modules.values()].map(String)]),
+      ).not.toContain('sixteen')
       expect((await fake.fetch('https://facet-chat.me.workers.dev/v1/models')).status).toBe(401)
       expect((await upNow()).applied).toEqual([])
       secrets.KEYS = 'web:another-key-of-some-length'
       const rotated = await upNow()
       expect(rotated.applied.map((one) => one.type)).toEqual(['update', 'create', 'delete'])
-      expect([...fake.workers.get('facet-chat')!.secrets.values()]).toEqual([secrets.KEYS])
+      expect([...fake.workers.get('facet-chat')!.serving.secrets.values()]).toEqual([secrets.KEYS])
       expect(await ask()).toContain('find')
-      fake.logged = ['first', 'second']
-      expect(await target.logs(planned, context().signal)).toEqual(['first', 'second'])
+      const logs = await target.logs(planned, context().signal)
+      expect(JSON.parse(logs.at(-1)!)).toMatchObject({
+        path: '/v1/chat/completions',
+        status: 200,
+        key: 'web',
+      })
       await down(target, planned, context())
       expect(fake.workers.size).toBe(0)
       expect((await down(target, planned, context())).removed).toEqual([])
@@ -149,7 +155,7 @@ describe('a gateway on Workers', () => {
     // What it reaches is a server of ours: the model's Worker, by its address on loopback.
     const behind = fake.workers.get('facet-chat')!
     await fake.fetch('https://facet-chat.me.workers.dev/')
-    const { origin } = await behind.running!.ready
+    const { origin } = await behind.serving.running!.ready
     fake.workers.set('behind', behind)
     fake.workers.delete('facet-chat')
     writeFileSync(join(folder, 'facet.config.ts'), CONFIG.replace('ORIGIN', origin))
@@ -162,7 +168,7 @@ describe('a gateway on Workers', () => {
     const url = 'https://facet-chat.me.workers.dev/v1/chat/completions'
     const answer = await fake.fetch(url, { method: 'POST', headers, body })
     expect(await answer.text()).toContain('find')
-    const { modules } = fake.workers.get('facet-chat')!
+    const { modules } = fake.workers.get('facet-chat')!.serving
     expect([...modules.values()].map(({ bytes }) => bytes.toString()).join()).not.toContain(
       'a-key-of-sixteen',
     )
@@ -173,8 +179,9 @@ describe('when Cloudflare refuses', () => {
   it('leaves a Worker alone that is not its own, by up and by down', async () => {
     const spec: WorkersSpec = { target: 'workers', mode: 'gateway' }
     writeFileSync(join(folder, 'facet.config.ts'), `export default { endpoints: {} }`)
+    const theirs = new FakeWorker('facet-chat', folder)
     const metadata = { main_module: 'theirs.js', compatibility_date: '2025-01-01', bindings: [] }
-    const theirs = { metadata, modules: new Map(), secrets: new Map(), subdomain: true, running: undefined }
+    theirs.deploy([{ version_id: theirs.upload(metadata, new Map()).id, percentage: 100 }])
     fake.workers.set('facet-chat', theirs)
     expect((await failure(upNow(spec))).message).toMatch(
       /Worker facet-chat is already there and was not made by/,
