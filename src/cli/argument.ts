@@ -21,3 +21,10 @@ export function toPort(value: string): number {
   if (port <= 65_535) return port
   throw new InvalidArgumentError('It must be a whole number from 0 to 65535.')
 }
+
+/** @throws InvalidArgumentError for all but numbers from 0 to 2 */
+export function toTemperature(text: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text)
+  if (value >= 0 && value <= 2) return value
+  throw new InvalidArgumentError('It must be a number from 0 to 2.')
+}

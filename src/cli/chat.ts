@@ -1,10 +1,11 @@
 /** `facet chat`: one question from a script, or a conversation in the terminal. */
 import { text } from 'node:stream/consumers'
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command, Option } from 'commander'
 import { createClient } from '../client/http.ts'
 import { loadConfig } from '../config/node.ts'
 import { FacetError } from '../errors.ts'
 import type { Backend, ChatRequest, Message } from '../types.ts'
+import { toTemperature } from './argument.ts'
 import { converse } from './chat-repl.ts'
 import { isBrokenPipe, rateOf, safeText, toUserError } from './chat-terminal.ts'
 
@@ -108,10 +109,4 @@ function clientFor({ url, apiKey }: Options): Backend {
     const message = error.message.replace(/^baseURL/, '--url').replace(/^apiKey/, '--api-key')
     throw new FacetError(error.code, message, { cause: error })
   }
-}
-
-function toTemperature(value: string): number {
-  const temperature = Number(value)
-  if (value.trim() !== '' && temperature >= 0 && temperature <= 2) return temperature
-  throw new InvalidArgumentError('It must be a number from 0 to 2.')
 }

@@ -8,9 +8,13 @@ import { createClient } from '../client/http.ts'
 import type { ClientOptions } from '../client/options.ts'
 import { createScorer } from '../client/score.ts'
 import { loadConfig } from '../config/node.ts'
+import { readConfig } from '../convert/checkpoint-files.ts'
+import { readTokenizer } from '../convert/checkpoint-tokenizer.ts'
+import type { GraphKind } from '../engine/engine.ts'
 import { loadEngine } from '../engine/node.ts'
 import { FacetError } from '../errors.ts'
 import type { ModelSettings } from '../eval/summary.ts'
+import { promptIds } from '../gemma/chat-template.ts'
 import { MANIFEST_FILE } from '../gemma/manifest.ts'
 import type { Backend, CallOptions } from '../types.ts'
 
@@ -19,6 +23,8 @@ export interface ModelFlags {
   readonly url?: string
   readonly apiKey?: string
   readonly config?: string
+  readonly engine?: GraphKind
+  readonly tokenizer?: string
 }
 
 /** A model that can be asked. */
@@ -37,25 +43,61 @@ export function withModelFlags(command: Command): Command {
     .option('--url <url>', 'address of any OpenAI-compatible API, up to before /chat/completions')
     .addOption(new Option('--api-key <key>', 'sent as Bearer, with --url').env('FACET_API_KEY'))
     .option('--config <file>', 'the file, or its folder (default: facet.config.ts)')
+    .addOption(
+      new Option(
+        '--engine <name>',
+        'what computes a model directory; ort and reference keep activations in float32 (default: as facet serve)',
+      ).choices(['wasm', 'webgpu', 'ort', 'reference']),
+    )
+    .option(
+      '--tokenizer <dir>',
+      "directory with the tokenizer and config.json of the server's model, where tokens must be counted",
+    )
 }
 
 /** @throws FacetError invalid_request where no model is named, and what loading it gives */
 export async function openModel(flags: ModelFlags, signal: AbortSignal): Promise<OpenModel> {
-  const { model, url, config: file } = flags
-  if (url !== undefined) return byAddress(url, flags, signal)
-  if (model === undefined) {
+  const { tokenizer } = flags
+  if (tokenizer === undefined) return openNamed(flags, signal)
+  const tokens = await tokensIn(tokenizer)
+  const { backend, ...opened } = await openNamed(flags, signal)
+  return { ...opened, backend: { ...tokens, ...backend } }
+}
+
+/** Before anything is loaded for it. @throws FacetError invalid_request where no model is named */
+export function checkNamed({ model, url }: ModelFlags): void {
+  if (model === undefined && url === undefined) throw notNamed()
+}
+
+function notNamed(): FacetError {
+  return new FacetError(
+    'invalid_request',
+    'Name a model with --model: a directory or a name of facet.config.ts; or give an address with --url.',
+    { field: 'model' },
+  )
+}
+
+async function openNamed(flags: ModelFlags, signal: AbortSignal): Promise<OpenModel> {
+  const { model, url, config: file, engine: graph } = flags
+  const manifest =
+    model !== undefined && url === undefined
+      ? await readFile(join(model, MANIFEST_FILE)).catch(() => undefined)
+      : undefined
+  if (graph !== undefined && !manifest) {
     throw new FacetError(
       'invalid_request',
-      'Name a model with --model: a directory or a name of facet.config.ts; or give an address with --url.',
+      '--engine says what computes a model directory; leave it out, or name one with --model.',
+      { field: 'engine' },
     )
   }
-  const manifest = await readFile(join(model, MANIFEST_FILE)).catch(() => undefined)
+  if (url !== undefined) return byAddress(url, flags, signal)
+  if (model === undefined) throw notNamed()
   if (manifest) {
-    const engine = await loadEngine(model)
+    const engine = await loadEngine(model, graph && { graph })
     const sha256 = createHash('sha256').update(manifest).digest('hex')
     return {
       backend: engine,
-      settings: toSettings(engine, { sha256 }),
+      settings: toSettings(engine, { sha256, ...(graph && { engine: graph }) }),
       [Symbol.asyncDispose]: () => engine.close(),
     }
   }
@@ -95,7 +137,16 @@ function scoringClient(options: ClientOptions): Backend {
   return { ...createClient(options), ...createScorer(options) }
 }
 
-function toSettings({ name, model }: Backend, more: Pick<ModelSettings, 'sha256'> = {}): ModelSettings {
+/** Tokens as the model behind a server has them, for what the server does not tell. */
+async function tokensIn(dir: string): Promise<Required<Pick<Backend, 'tokenize' | 'detokenize'>>> {
+  const [{ tokenizer }, config] = await Promise.all([readTokenizer(dir), readConfig(dir)])
+  return {
+    tokenize: async (prompt) => promptIds(prompt, tokenizer, config),
+    detokenize: async (ids) => tokenizer.decode(ids),
+  }
+}
+
+function toSettings({ name, model }: Backend, more: Partial<ModelSettings> = {}): ModelSettings {
   const { id, quantization } = model
   return { id, backend: name, ...(quantization !== undefined && { quantization }), ...more }
 }

@@ -9,9 +9,10 @@ import { TASKS, taskNamed } from '../eval/tasks/tasks.ts'
 import { ownCache } from '../pull/cache.ts'
 import { Web } from '../pull/web.ts'
 import type { Backend } from '../types.ts'
-import { toCount, toWhole } from './argument.ts'
+import { toCount, toTemperature, toWhole } from './argument.ts'
 import {
   canScore,
+  checkNamed,
   type ModelFlags,
   type OpenModel,
   openModel,
@@ -29,6 +30,8 @@ interface Flags extends ModelFlags {
   readonly data?: string
   readonly generate?: true
   readonly chat?: true
+  readonly samples: number
+  readonly temperature: number
   readonly concurrency?: number
 }
 
@@ -44,6 +47,13 @@ export function command(): Command {
     .option('--data <folder>', 'read the data from here instead of downloading it')
     .option('--generate', 'have choices written instead of scored, for servers that give no log-likelihoods')
     .option('--chat', "send prompts as a user's message, for models that are tuned to chat")
+    .option(
+      '--samples <count>',
+      'answers to each question that is answered with a text; for code, pass@k',
+      toCount,
+      1,
+    )
+    .option('--temperature <number>', 'of such answers', toTemperature, 0)
     .option('--concurrency <count>', 'questions at a time (default: 4)', toCount)
     .action(start)
 }
@@ -53,7 +63,18 @@ function toShots(text: string): number {
   return text === '0' ? 0 : toCount(text)
 }
 
+function checkSampling({ samples, temperature }: Flags): void {
+  if (samples === 1 || temperature > 0) return
+  throw new FacetError(
+    'invalid_request',
+    'Without a temperature all answers are the same; give --temperature with --samples, such as 0.8.',
+    { field: 'samples' },
+  )
+}
+
 async function start(names: string, flags: Flags): Promise<void> {
+  checkSampling(flags)
+  checkNamed(flags)
   const tasks = [...new Set(names.split(',').map((name) => taskNamed(name.trim())))]
   const stop = new AbortController()
   const onSignal = (): void => stop.abort()
@@ -84,7 +105,7 @@ async function measure(
   flags: Flags,
   signal: AbortSignal,
 ): Promise<void> {
-  const { out, limit, seed, generate = false, chat = false, concurrency } = flags
+  const { out, limit, seed, generate = false, chat = false, concurrency, samples, temperature } = flags
   const shown = showRun('Evaluating')
   const { failures } = await runBenchmarks({
     benchmarks,
@@ -94,6 +115,7 @@ async function measure(
     seed,
     method: generate ? 'generation' : 'log-likelihood',
     chat,
+    sampling: { samples, temperature },
     signal,
     onProgress: shown.onProgress,
     ...(limit !== undefined && { limit }),

@@ -1,7 +1,7 @@
 /** `facet eval sxs`: which of two models answers better, by a judge. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command, Option } from 'commander'
 import { FacetError } from '../errors.ts'
 import type { RunProgress } from '../eval/run.ts'
 import { plus } from '../eval/spent.ts'
@@ -10,7 +10,7 @@ import { CONSTITUTIONS, type Guide, RUBRICS } from '../eval/sxs/guides.ts'
 import { PROMPT_SETS } from '../eval/sxs/prompt-sets.ts'
 import { readPromptSets } from '../eval/sxs/prompts.ts'
 import { type Player, type Stage, sideBySide } from '../eval/sxs/side-by-side.ts'
-import { toCount, toWhole } from './argument.ts'
+import { toCount, toTemperature, toWhole } from './argument.ts'
 import { type OpenModel, openModel, withOpen } from './eval-model.ts'
 import { type ShownRun, showRun } from './eval-progress.ts'
 import { showReport } from './eval-report.ts'
@@ -192,10 +192,4 @@ function together(one: RunProgress, other: RunProgress): RunProgress {
     leftMs: ownMs === undefined || other.leftMs === undefined ? undefined : Math.max(ownMs, other.leftMs),
     spent: plus(spent, other.spent),
   }
-}
-
-function toTemperature(text: string): number {
-  const value = text.trim() === '' ? Number.NaN : Number(text)
-  if (value >= 0 && value <= 2) return value
-  throw new InvalidArgumentError('It must be a number from 0 to 2.')
 }

@@ -2,11 +2,9 @@
 import { FacetError } from '../errors.ts'
 import { configFrom } from '../gemma/config.ts'
 import { toBfloat16 } from '../gemma/dtype.ts'
-import { CONFIG_FILE, type Manifest, TOKENIZER_FILES } from '../gemma/manifest.ts'
+import { CONFIG_FILE, type Manifest } from '../gemma/manifest.ts'
 import { publishedJson, type Shape } from '../gemma/published.ts'
-import { tokenizerFromModel } from '../gemma/sentencepiece.ts'
-import { tokenizerFromJson } from '../gemma/tokenizer-json.ts'
-import { parseJson, readOptional } from './checkpoint-files.ts'
+import { readTokenizer, type TokenizerFile } from './checkpoint-tokenizer.ts'
 import { appendRotary, checkAborted } from './data-file.ts'
 import { BITS, layOut, type Piece, type WeightFormat } from './layout.ts'
 import { writeModel } from './model-directory.ts'
@@ -64,7 +62,7 @@ export async function synthesize(
   const config = configFrom(json)
   const copies = new Map([[CONFIG_FILE, new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`)]])
   if (options.tokenizer !== undefined) {
-    const [file, bytes] = await readTokenizer(options.tokenizer, name)
+    const { file, bytes } = await fittingTokenizer(options.tokenizer, name)
     copies.set(file, bytes)
   }
   const format: WeightFormat = { quant, dtype: 'f32' }
@@ -106,23 +104,13 @@ function configJson(name: SynthName): Shape & Readonly<Record<string, unknown>> 
   return name === 'tiny' ? { ...publishedJson('gemma-2b'), ...TINY } : publishedJson(name)
 }
 
-async function readTokenizer(
-  dir: string,
-  name: SynthName,
-): Promise<readonly [string, Uint8Array<ArrayBuffer>]> {
-  for (const file of TOKENIZER_FILES) {
-    const bytes = await readOptional(dir, file)
-    if (!bytes) continue
-    const { vocabSize } = file.endsWith('.json')
-      ? tokenizerFromJson(parseJson(file, bytes))
-      : tokenizerFromModel(bytes)
-    const wanted = configJson(name).vocab_size
-    if (vocabSize === wanted) return [file, new Uint8Array(bytes)]
-    const problem = `${dir} has a tokenizer of ${vocabSize} tokens, but ${name} has ${wanted}`
-    throw new FacetError('invalid_request', `${problem}; name another directory.`, { field: 'tokenizer' })
-  }
-  const problem = `${dir} has neither ${TOKENIZER_FILES.join(' nor ')}; name another directory.`
-  throw new FacetError('invalid_request', problem, { field: 'tokenizer' })
+async function fittingTokenizer(dir: string, name: SynthName): Promise<TokenizerFile> {
+  const found = await readTokenizer(dir)
+  const { vocabSize } = found.tokenizer
+  const wanted = configJson(name).vocab_size
+  if (vocabSize === wanted) return found
+  const problem = `${dir} has a tokenizer of ${vocabSize} tokens, but ${name} has ${wanted}`
+  throw new FacetError('invalid_request', `${problem}; name another directory.`, { field: 'tokenizer' })
 }
 
 /** Random words made at a time. */

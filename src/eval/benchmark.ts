@@ -21,8 +21,17 @@ export interface BenchmarkSample extends JsonObject {
   readonly answer?: string
   /** What was found in it; null: nothing. */
   readonly extracted?: string | null
+  /** Of one that is answered several times: each, in place of answer and extracted. */
+  readonly attempts?: readonly Attempt[]
   /** The right answers, or the tests that must pass. */
   readonly answers?: readonly string[]
+  readonly scores: Readonly<Record<string, number>>
+}
+
+/** One answer of several. */
+export interface Attempt extends JsonObject {
+  readonly answer: string
+  readonly extracted: string | null
   readonly scores: Readonly<Record<string, number>>
 }
 
@@ -64,7 +73,7 @@ function outcomeOf(score: number | undefined, higherIsBetter = true): Pick<Sampl
 
 /** In the order in which a person wants to read them. */
 function toSections(sample: BenchmarkSample): Section[] {
-  const { shots, prompt, choices, answer, extracted, answers } = sample
+  const { shots, prompt, choices, answer, extracted, attempts = [], answers } = sample
   const text = (label: string, content: string | undefined): Section[] =>
     content === undefined ? [] : [{ kind: 'text', label, text: content }]
   return [
@@ -73,6 +82,10 @@ function toSections(sample: BenchmarkSample): Section[] {
     ...(choices ? [toChoices(choices)] : []),
     ...text('Answer', answer),
     ...text('Found in the answer', extracted === null ? 'nothing' : extracted),
+    ...attempts.flatMap((one, at) => [
+      ...text(`Answer ${at + 1}`, one.answer),
+      ...text(`Found in answer ${at + 1}`, one.extracted ?? 'nothing'),
+    ]),
     ...text('Right', answers?.join('\n')),
   ]
 }
@@ -93,12 +106,14 @@ function toChoices(choices: readonly ScoredChoice[]): Section {
 
 const TEXT = must((value) => typeof value === 'string', 'a text')
 const NUMBER = must((value) => typeof value === 'number', 'a number')
+const EXTRACTED = must((value) => value === null || typeof value === 'string', 'a text or null')
 const REQUIRED: Fields = { task: TEXT, prompt: TEXT, scores: mapOf(NUMBER) }
 const OPTIONAL: Fields = {
   part: TEXT,
   shots: TEXT,
   choices: listOf(fields({ text: TEXT, logLikelihood: NUMBER })),
   answer: TEXT,
-  extracted: must((value) => value === null || typeof value === 'string', 'a text or null'),
+  extracted: EXTRACTED,
+  attempts: listOf(fields({ answer: TEXT, extracted: EXTRACTED, scores: mapOf(NUMBER) })),
   answers: listOf(TEXT),
 }

@@ -35,7 +35,7 @@ const REQUIRED: Fields = {
       { shots: WHOLE },
     ),
   ),
-  models: mapOf(fields({ id: text, backend: text }, { quantization: text, sha256: text })),
+  models: mapOf(fields({ id: text, backend: text }, { quantization: text, engine: text, sha256: text })),
   seed: WHOLE,
 }
 

@@ -2,9 +2,11 @@
 import type { Clock } from '../client/deadline.ts'
 import { FacetError } from '../errors.ts'
 import type { Backend } from '../types.ts'
-import { type AskOptions, ask, type ChoiceMethod } from './ask.ts'
+import { ask } from './ask.ts'
+import { type AskOptions, type ChoiceMethod, GREEDY, type TextSampling } from './asking.ts'
 import type { TaskData } from './data/load.ts'
 import { type Item, itemsOf } from './items.ts'
+import { measuresOf } from './pass-at-k.ts'
 import { type RunProgress, type RunResult, run } from './run.ts'
 import type { ModelSettings, RunSettings, TaskSettings } from './summary.ts'
 import type { Grader, Task } from './task.ts'
@@ -32,6 +34,8 @@ export interface BenchmarkOptions {
   readonly method?: ChoiceMethod
   /** Sends prompts as a user's message. Default false. */
   readonly chat?: boolean
+  /** Of questions that are answered with a text. Default: one answer, the likeliest. */
+  readonly sampling?: Omit<TextSampling, 'seed'>
   readonly concurrency?: number
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: RunProgress) => void
@@ -42,6 +46,9 @@ export interface BenchmarkSettings extends RunSettings {
   readonly kind: 'benchmark'
   readonly method: ChoiceMethod
   readonly chat: boolean
+  /** Of texts; left out: one answer each, the likeliest. */
+  readonly samples?: number
+  readonly temperature?: number
   readonly tasks: readonly BenchmarkTask[]
 }
 
@@ -60,7 +67,7 @@ export async function runBenchmarks(
   options: BenchmarkOptions,
 ): Promise<RunResult & { readonly settings: BenchmarkSettings }> {
   const { benchmarks, backend, folder, seed, limit, method = 'log-likelihood', chat = false } = options
-  const { concurrency, signal, onProgress, clock } = options
+  const { sampling = GREEDY, concurrency, signal, onProgress, clock } = options
   const drawn = benchmarks.map(({ task, data, shots = task.shots }) => {
     const items = itemsOf(task, data, { seed, shots, ...(limit !== undefined && { limit }) })
     checkMethod(items, backend, method)
@@ -76,18 +83,20 @@ export async function runBenchmarks(
       shots,
       source: task.source,
       licence: task.licence,
-      measures: task.measures,
+      measures: measuresOf(task.measures, sampling.samples),
       data: data.files.map(({ file, sha256 }) => ({ file, sha256 })),
     })),
     models: { model: options.model },
     seed,
     method,
     chat,
+    ...(sampling.temperature > 0 && { samples: sampling.samples, temperature: sampling.temperature }),
   }
   const graders = new Map<string, Grader>()
   for (const { task } of benchmarks) if (task.grader) graders.set(task.name, task.grader())
-  const asking: AskOptions = { backend, method, chat, graders }
+  const asking: AskOptions = { backend, method, chat, graders, sampling: { ...sampling, seed } }
   try {
+    for (const grader of graders.values()) await grader.open?.()
     const result = await run<Item>({
       folder,
       settings,

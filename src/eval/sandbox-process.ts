@@ -142,7 +142,11 @@ function notStarted(told: Told): FacetError {
   return new FacetError('unavailable', `Python for code tasks did not start: ${reason}.`, { retry: 'never' })
 }
 
-/** @throws FacetError unsupported */
+/** @throws FacetError unsupported (pyodide is missing) */
+export function checkPython(): void {
+  folderOfPyodide()
+}
+
 function folderOfPyodide(): string {
   try {
     const found = createRequire(import.meta.url).resolve('pyodide/package.json')

@@ -51,6 +51,8 @@ export interface ModelSettings extends JsonObject {
   readonly backend: string
   /** For example `int4`. */
   readonly quantization?: string
+  /** What computes it here, where another than the usual was asked for. */
+  readonly engine?: string
   /** Of the model's manifest, where it lies on this machine. */
   readonly sha256?: string
 }

@@ -110,6 +110,8 @@ export interface Grade {
 export interface Grader {
   /** @param answer as the model wrote it, up to the stop string */
   grade(answer: string, question: TextQuestion, signal: AbortSignal): Grade | Promise<Grade>
+  /** Before anything is asked. @throws FacetError unsupported: a package is missing */
+  open?(): Promise<void>
   /** Ends what it has started. */
   close?(): Promise<void>
 }

@@ -45,6 +45,19 @@ export async function facetWithin(
   return running(spawn('bash', command, { env: { ...process.env, ...env } }))
 }
 
+/** Options for Node with which these packages are not installed. */
+export function withoutPackages(...names: readonly string[]): string[] {
+  const hook = `import { registerHooks } from 'node:module'
+    registerHooks({
+      resolve(asked, context, next) {
+        if (${JSON.stringify(names)}.some((name) => asked === name || asked.startsWith(name + '/')))
+          throw new Error('It is not installed.')
+        return next(asked, context)
+      },
+    })`
+  return ['--import', `data:text/javascript,${encodeURIComponent(hook)}`]
+}
+
 async function running(child: ChildProcess): Promise<Ran> {
   const ended = once(child, 'exit')
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout!), text(child.stderr!), ended])

@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { afterAll, describe, expect, it } from 'vitest'
+import { measuresOf } from '../../src/eval/pass-at-k.ts'
 import { Row } from '../../src/eval/row.ts'
 import type { Task, TextQuestion } from '../../src/eval/task.ts'
 import { taskNamed } from '../../src/eval/tasks/tasks.ts'
+import { askAll, fakeBackend } from './fakes.ts'
 
 const { signal } = new AbortController()
 
@@ -35,6 +37,30 @@ describe('HumanEval', () => {
       const wrong = await grader.grade('', question, signal)
       expect(wrong.scores, row.task_id).toEqual({ 'pass@1': 0 })
     }
+  })
+
+  it('is asked several times at a temperature, each with a seed of its own, and tells pass@k', async () => {
+    const [row] = rows
+    const texts = [row!.canonical_solution!, '    return None\n', '    return True\n', '    return 1\n']
+    const seeds = new Set<number | undefined>()
+    const backend = fakeBackend({
+      text: ({ seed, temperature }) => {
+        expect(temperature).toBe(0.8)
+        return texts[seeds.add(seed).size - 1]!
+      },
+    })
+    const sampling = { samples: 4, temperature: 0.8, seed: 1 }
+    const graders = new Map([[task.name, grader]])
+    const [sample] = await askAll(task, { rows: [row!] }, backend, { sampling, graders })
+    expect(seeds.size).toBe(4)
+    expect(sample).toMatchObject({ scores: { 'pass@1': 0.25, 'pass@4': 1 } })
+    expect(sample!.attempts!.map(({ scores }) => scores)).toEqual(
+      [1, 0, 0, 0].map((one) => ({ 'pass@1': one })),
+    )
+    expect(measuresOf(task.measures, 4).map(({ name }) => name)).toEqual(['pass@1', 'pass@4'])
+    expect(measuresOf(task.measures, 200).map(({ name }) => name)).toEqual(
+      [1, 10, 100, 200].map((k) => `pass@${k}`),
+    )
   })
 
   it('tells file and line of a row without tests', () => {

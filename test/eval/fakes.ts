@@ -1,6 +1,7 @@
 /** What evaluations are tested with: a Backend that keeps what it is asked, rows in memory, a clock that never waits. */
 import type { Clock } from '../../src/client/deadline.ts'
-import { type AskOptions, ask } from '../../src/eval/ask.ts'
+import { ask } from '../../src/eval/ask.ts'
+import { type AskOptions, GREEDY } from '../../src/eval/asking.ts'
 import type { BenchmarkSample } from '../../src/eval/benchmark.ts'
 import type { TaskData } from '../../src/eval/data/load.ts'
 import { itemsOf } from '../../src/eval/items.ts'
@@ -83,7 +84,14 @@ export async function askAll(
   const data = dataOf(raw)
   const grader = task.grader?.()
   const graders = new Map(grader ? [[task.name, grader]] : [])
-  const options: AskOptions = { backend, method: 'log-likelihood', chat: false, graders, ...more }
+  const options: AskOptions = {
+    backend,
+    method: 'log-likelihood',
+    chat: false,
+    graders,
+    sampling: GREEDY,
+    ...more,
+  }
   const { signal } = new AbortController()
   const samples: BenchmarkSample[] = []
   for (const item of itemsOf(task, data, { seed: 1, shots: data.shots.length })) {

@@ -15,7 +15,7 @@ export async function tokensOf(backend: Backend, signal?: AbortSignal): Promise<
   if (!tokenize || !detokenize) {
     throw new FacetError(
       'unsupported',
-      `${backend.name} does not tell its tokens, by which memorization is measured; name a model directory with --model.`,
+      `${backend.name} does not tell its tokens, by which memorization is measured; name a model directory with --model, or its tokenizer's with --tokenizer.`,
       { field: 'model' },
     )
   }

@@ -1,10 +1,9 @@
 /** Benchmarks that are answered with a program: HumanEval and MBPP, run in a sandbox. */
+import { PASS_AT_1 } from '../pass-at-k.ts'
 import { Sandbox } from '../sandbox.ts'
-import type { Measure } from '../summary.ts'
+import { checkPython } from '../sandbox-process.ts'
 import type { Grade, Grader, Task, TextQuestion } from '../task.ts'
 import { onHub } from './parts.ts'
-
-const PASS_AT_1: Measure = { name: 'pass@1', unit: 'share', higherIsBetter: true }
 
 const humanEval: Task = {
   name: 'humaneval',
@@ -78,6 +77,7 @@ function fenced(text: string): string | undefined {
 function programGrader(toProgram: (answer: string, question: TextQuestion) => string): Grader {
   const sandbox = new Sandbox()
   return {
+    open: async () => checkPython(),
     async grade(answer, question, signal): Promise<Grade> {
       const program = toProgram(answer, question)
       const { outcome, detail } = await sandbox.run(`${program}\n${question.answers.join('\n')}`, signal)

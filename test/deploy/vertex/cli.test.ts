@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { OAuth2Client } from 'google-auth-library'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { systemClock } from '../../../deploy/waiting.ts'
-import { facet } from '../../cli/facet.ts'
+import { facet, withoutPackages } from '../../cli/facet.ts'
 import { SHORT_LOAD, said } from '../../cli/in-process.ts'
 import { SkippingClock } from '../skipping-clock.ts'
 import { World } from './world.ts'
@@ -132,16 +132,8 @@ it('says in one sentence that nobody is signed in', async () => {
 })
 
 it('says in one sentence which package is missing', async () => {
-  const without = (name: string): string =>
-    `import { registerHooks } from 'node:module'
-    registerHooks({
-      resolve(asked, context, next) {
-        if (asked === '${name}') throw new Error('It is not installed.')
-        return next(asked, context)
-      },
-    })`
-  const hook = `data:text/javascript,${encodeURIComponent(without('@google-cloud/aiplatform'))}`
-  const { code, stderr } = await facet(['up', 'vertex-gpu', '--config', home], { node: ['--import', hook] })
+  const node = withoutPackages('@google-cloud/aiplatform')
+  const { code, stderr } = await facet(['up', 'vertex-gpu', '--config', home], { node })
   expect(code).toBe(1)
   expect(stderr).toBe(
     'facet: Deploying to Vertex AI needs the package @google-cloud/aiplatform; run npm install @google-cloud/aiplatform.\n',
