@@ -36,10 +36,13 @@ for (const name of readdirSync(new URL('dist/src', root)))
   renameSync(new URL(`dist/src/${name}`, root), new URL(`dist/${builtPath(`src/${name}`)}`, root))
 rmSync(new URL('dist/src', root), { recursive: true })
 // tsc copies nothing.
-const scripts = readdirSync(new URL('src/tune/python', root)).filter((name) => name.endsWith('.py'))
-mkdirSync(new URL('dist/tune/python', root), { recursive: true })
-for (const file of ['engine/wasm/kernels-relaxed.wasm', ...scripts.map((name) => `tune/python/${name}`)])
+const scripts = readdirSync(new URL('src', root), { recursive: true, encoding: 'utf8' })
+  .map((file) => file.split('\\').join('/'))
+  .filter((file) => file.endsWith('.py'))
+for (const file of ['engine/wasm/kernels-relaxed.wasm', ...scripts]) {
+  mkdirSync(new URL(`dist/${file}/..`, root), { recursive: true })
   copyFileSync(new URL(`src/${file}`, root), new URL(`dist/${file}`, root))
+}
 // tsc rewrites the extensions of imports, but not those of worker scripts.
 for (const file of readdirSync(new URL('dist', root), { recursive: true, encoding: 'utf8' })) {
   if (!file.endsWith('.js')) continue

@@ -34,6 +34,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   openai: ['types', 'errors', 'client', 'edge'],
   gateway: ['types', 'errors', 'guard', 'route', 'edge'],
   integrations: ['errors', 'nearest', 'gemma', 'deploy'],
+  notebook: ['errors', 'gemma', 'integrations'],
   ai: ['types', 'errors'],
   deploy: ['types', 'errors', 'check', 'nearest', 'gemma', 'google', 'edge', 'file-lock'],
   tune: [
@@ -96,6 +97,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'eval',
     'tune',
     'integrations',
+    'notebook',
   ],
 }
 
@@ -130,7 +132,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Files outside convert/, pull/, eval/, tune/, cli/ and deploy/ that may use Node. */
 const NODE_FILES =
-  /^(convert|pull|eval|tune|cli|deploy)\/|^file-lock\.ts$|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
+  /^(convert|pull|eval|tune|notebook|cli|deploy)\/|^file-lock\.ts$|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
 
 const listed = (folder: string): string[] =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })

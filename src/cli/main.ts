@@ -64,6 +64,11 @@ const COMMANDS: readonly Entry[] = [
     summary: 'show which frameworks take a Gemma, and how',
     load: () => import('./integrations.ts'),
   },
+  {
+    name: 'notebook',
+    summary: 'write a notebook for Colab or Kaggle',
+    load: () => import('./notebook.ts'),
+  },
   { name: 'inspect', summary: 'show what a model directory holds', load: () => import('./inspect.ts') },
 ]
 
