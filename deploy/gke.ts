@@ -12,7 +12,7 @@ import { toBase } from './k8s/manifests.ts'
 import { type KubeObject, toObject, toObjectId } from './k8s/object.ts'
 import { GATEWAY } from './k8s/presets.ts'
 import { toHorizontalPodAutoscaler, toMonitoring, toScaledObject } from './k8s/scaling.ts'
-import type { BucketFolder, Serving, VllmServing, Weights } from './k8s/serving.ts'
+import { type Serving, toBucketFolder, type VllmServing, type Weights } from './k8s/serving.ts'
 import { TRITON_MODEL } from './k8s/tensorrt-llm.ts'
 import { type AcceleratedPlan, dollarsPerHour } from './plan.ts'
 import { JETSTREAM_HTTP_IMAGE } from './servers.ts'
@@ -186,12 +186,6 @@ function toWeights({ name, spec: { weights } }: GkePlan): Weights {
   if (weights?.from !== 'bucket')
     return { from: 'hugging-face', token: { name: `${name}-hugging-face`, key: 'token' } }
   return { from: weights.loader === 'streamer' ? 'streamer' : 'bucket', ...toBucketFolder(weights.uri) }
-}
-
-/** Of `gs://bucket/folder`. */
-function toBucketFolder(uri: string): BucketFolder {
-  const [, bucket = '', folder = ''] = /^gs:\/\/([^/]+)\/?(.*?)\/?$/.exec(uri) ?? []
-  return { bucket, folder }
 }
 
 function toSecrets({ spec, name }: GkePlan, serving: Serving, secretOf?: SecretOf): KubeObject[] {

@@ -21,7 +21,7 @@ export interface RestRequest {
   readonly query?: Readonly<Record<string, string>>
   readonly json?: object
   /** Instead of `json`, with its type. */
-  readonly bytes?: { readonly type: string; readonly body: Uint8Array<ArrayBuffer> }
+  readonly bytes?: { readonly type: string; readonly body: Uint8Array<ArrayBuffer> | Blob }
 }
 
 export type RestJson = Readonly<Record<string, unknown>>
@@ -119,7 +119,9 @@ export class Rest {
       throw new FacetError('connection_failed', problem, { cause })
     })
     const text = await response.text()
-    if (response.ok) return objectIn(text) ?? { text }
+    // What somebody has put there may well be JSON.
+    const isMedia = url.searchParams.get('alt') === 'media'
+    if (response.ok) return (isMedia ? undefined : objectIn(text)) ?? { text }
     if (response.status === 401 && !first.refused) {
       // It may have ended on the way: the next one is new.
       first.refused = true

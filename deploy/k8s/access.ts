@@ -1,6 +1,6 @@
 /** Who may reach the pods and as whom they act: Service, ServiceAccount, NetworkPolicy, PodDisruptionBudget. */
 import type { JsonObject } from '../target.ts'
-import { type KubeObject, selectorLabels, toObject } from './object.ts'
+import { type Identity, type KubeObject, selectorLabels, toObject } from './object.ts'
 import { HTTP_PORT, type Serving } from './serving.ts'
 
 /** Ranges that no public server has; the weights come from outside, everything else stays unreachable. */
@@ -8,12 +8,15 @@ const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/1
 /** From where Google's load balancers check health and proxy. */
 const GOOGLE_FRONT_ENDS = ['35.191.0.0/16', '130.211.0.0/22']
 
-export function toServiceAccount(serving: Serving): KubeObject {
-  const { googleServiceAccount } = serving
+/** @param identity with the Google service account that pods act as; left out: they are granted roles directly */
+export function toServiceAccount(
+  identity: Identity & { readonly googleServiceAccount?: string | undefined },
+): KubeObject {
+  const { googleServiceAccount } = identity
   return toObject(
     'v1',
     'ServiceAccount',
-    serving,
+    identity,
     { automountServiceAccountToken: false },
     googleServiceAccount === undefined
       ? {}
@@ -37,6 +40,34 @@ function toClientLabel(serving: Serving): string {
   return `${serving.name}-client`
 }
 
+/** What pods may reach: DNS, Google's metadata server and public HTTPS. */
+export const EGRESS: readonly JsonObject[] = [
+  {
+    to: [
+      {
+        namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } },
+        podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } },
+      },
+    ],
+    ports: [
+      { port: 53, protocol: 'UDP' },
+      { port: 53, protocol: 'TCP' },
+    ],
+  },
+  {
+    // Workload identity asks these for tokens: the first with Dataplane V2, the second without.
+    to: [{ ipBlock: { cidr: '169.254.169.254/32' } }, { ipBlock: { cidr: '169.254.169.252/32' } }],
+    ports: [
+      { port: 80, protocol: 'TCP' },
+      { port: 988, protocol: 'TCP' },
+    ],
+  },
+  {
+    to: [{ ipBlock: { cidr: '0.0.0.0/0', except: PRIVATE } }],
+    ports: [{ port: 443, protocol: 'TCP' }],
+  },
+]
+
 /** Calls from labelled pods of the namespace; out to DNS, to Google's metadata server and to public HTTPS. */
 export function toNetworkPolicy(serving: Serving): KubeObject {
   return toObject('networking.k8s.io/v1', 'NetworkPolicy', serving, {
@@ -49,32 +80,7 @@ export function toNetworkPolicy(serving: Serving): KubeObject {
           ports: [{ port: HTTP_PORT, protocol: 'TCP' }],
         },
       ],
-      egress: [
-        {
-          to: [
-            {
-              namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } },
-              podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } },
-            },
-          ],
-          ports: [
-            { port: 53, protocol: 'UDP' },
-            { port: 53, protocol: 'TCP' },
-          ],
-        },
-        {
-          // Workload identity asks these for tokens: the first with Dataplane V2, the second without.
-          to: [{ ipBlock: { cidr: '169.254.169.254/32' } }, { ipBlock: { cidr: '169.254.169.252/32' } }],
-          ports: [
-            { port: 80, protocol: 'TCP' },
-            { port: 988, protocol: 'TCP' },
-          ],
-        },
-        {
-          to: [{ ipBlock: { cidr: '0.0.0.0/0', except: PRIVATE } }],
-          ports: [{ port: 443, protocol: 'TCP' }],
-        },
-      ],
+      egress: EGRESS,
     },
   })
 }

@@ -27,7 +27,6 @@ export async function observe(client: KubeClient, identity: Place, signal: Abort
     podsOf(client, identity, signal),
     client.list({ apiVersion: 'v1', kind: 'Event', namespace }, '', signal),
   ])
-  const logs = await Promise.all(pods.map((pod) => logsOf(client, pod, namespace, signal)))
   // Readiness asks for the model, so an available pod has it.
   const isAvailable = Number(at(deployment, 'status', 'availableReplicas') ?? 0) > 0
   const address = addressOf(gateway)
@@ -37,13 +36,22 @@ export async function observe(client: KubeClient, identity: Place, signal: Abort
     ...(isAvailable && (!identity.gateway || (address !== undefined && isProgrammed(gateway)))
       ? [{ type: 'answers', source } as const]
       : []),
-    ...logs.flat(),
-    ...pods.flatMap((pod) => [...containersOf(pod), ...conditionsOf(pod)]),
+    ...(await podSignals(client, pods, signal)),
     ...conditionsOf(deployment),
     ...conditionsOf(gateway),
     ...listOf(at(route, 'status', 'parents')).flatMap((parent) => badConditions(`HTTPRoute ${name}`, parent)),
     ...events.items.flatMap((event) => eventOf(event, name)),
   ]
+}
+
+/** What pods, their containers and their logs tell; logs come first. */
+export async function podSignals(
+  client: KubeClient,
+  pods: readonly KubeObject[],
+  signal: AbortSignal,
+): Promise<Signal[]> {
+  const logs = await Promise.all(pods.map((pod) => logsOf(client, pod, signal)))
+  return [...logs.flat(), ...pods.flatMap((pod) => [...containersOf(pod), ...conditionsOf(pod)])]
 }
 
 /** Pods that still hold a machine, by name; also those that are on their way out. */
@@ -58,7 +66,7 @@ export async function logLines(
   signal: AbortSignal,
 ): Promise<string[]> {
   const pods = await podsOf(client, identity, signal)
-  const logs = await Promise.all(pods.map((pod) => logsOf(client, pod, identity.namespace, signal)))
+  const logs = await Promise.all(pods.map((pod) => logsOf(client, pod, signal)))
   return logs.flat().flatMap((one) => (one.type === 'log' ? one.lines : []))
 }
 
@@ -96,13 +104,9 @@ async function podsOf(
   return (await client.list(kind, labels.join(','), signal)).items
 }
 
-async function logsOf(
-  client: KubeClient,
-  pod: KubeObject,
-  namespace: string,
-  signal: AbortSignal,
-): Promise<Signal[]> {
+async function logsOf(client: KubeClient, pod: KubeObject, signal: AbortSignal): Promise<Signal[]> {
   const { name } = pod.metadata
+  const namespace = String(pod.metadata.namespace)
   const statuses = listOf(at(pod, 'status', 'containerStatuses'))
   const read = statuses.map(async (status): Promise<Signal[]> => {
     // What made it end stands in the log of the container before this one.
@@ -154,7 +158,7 @@ function isProgrammed(gateway: KubeObject | undefined): boolean {
   return conditions.some(({ type, status }) => type === 'Programmed' && status === 'True')
 }
 
-function conditionsOf(object: KubeObject | undefined): Signal[] {
+export function conditionsOf(object: KubeObject | undefined): Signal[] {
   return object ? badConditions(`${object.kind} ${object.metadata.name}`, object.status) : []
 }
 
@@ -171,7 +175,7 @@ function badConditions(source: string, status: Json | undefined): Signal[] {
 }
 
 /** Warnings about objects whose name begins with ours: pods, replica sets, the autoscaler. */
-function eventOf(event: KubeObject, name: string): Signal[] {
+export function eventOf(event: KubeObject, name: string): Signal[] {
   const { type, reason, message, involvedObject } = event
   const of = at(involvedObject, 'name')
   if (typeof of !== 'string' || !(of === name || of.startsWith(`${name}-`)) || type === 'Normal') return []

@@ -4,7 +4,7 @@ import { type KubeObject, selectorLabels, toObject } from './object.ts'
 import { type Accelerator, type BucketFolder, HTTP_PORT, type Serving, type Weights } from './serving.ts'
 
 /** Any user that is not root; the same as the one that newer vLLM images bring. */
-const USER = 2000
+export const USER = 2000
 /** Where a pod may write: its root file system is read-only. */
 export const CACHE_PATH = '/cache'
 export const WEIGHTS_PATH = '/weights'
@@ -89,7 +89,8 @@ export const HTTP_PORTS: readonly JsonObject[] = [{ name: 'http', containerPort:
 
 export const LIFECYCLE: JsonObject = { preStop: { sleep: { seconds: DRAIN_SECONDS } } }
 
-function toPodSecurity(nonRoot: boolean): JsonObject {
+/** @param nonRoot the image works under any user */
+export function toPodSecurity(nonRoot: boolean): JsonObject {
   const seccompProfile = { type: 'RuntimeDefault' }
   return nonRoot
     ? { runAsNonRoot: true, runAsUser: USER, runAsGroup: USER, fsGroup: USER, seccompProfile }
@@ -97,7 +98,10 @@ function toPodSecurity(nonRoot: boolean): JsonObject {
 }
 
 /** Requests and limits of the container that holds the accelerator; GPUs and TPUs cannot be shared out. */
-export function toResources({ accelerator, resources }: Serving): JsonObject {
+export function toResources({
+  accelerator,
+  resources,
+}: Pick<Serving, 'accelerator' | 'resources'>): JsonObject {
   const amounts = {
     cpu: resources.cpu,
     memory: resources.memory,
@@ -111,7 +115,10 @@ function toResourceName(accelerator: Accelerator): string {
   return accelerator.type === 'gpu' ? 'nvidia.com/gpu' : 'google.com/tpu'
 }
 
-function toNodeSelector({ accelerator, computeClass, spot }: Serving): JsonObject {
+/** What pods ask of their node. */
+type Placement = Pick<Serving, 'accelerator' | 'computeClass' | 'spot'>
+
+export function toNodeSelector({ accelerator, computeClass, spot }: Placement): JsonObject {
   const capacity =
     computeClass !== undefined
       ? { 'cloud.google.com/compute-class': computeClass }
@@ -131,7 +138,7 @@ function toNodeSelector({ accelerator, computeClass, spot }: Serving): JsonObjec
   }
 }
 
-function toTolerations({ accelerator, spot, computeClass }: Serving): Json {
+export function toTolerations({ accelerator, spot, computeClass }: Placement): Json {
   const exists = (key: string): JsonObject => ({ key, operator: 'Exists', effect: 'NoSchedule' })
   const equals = (key: string, value: string): JsonObject => ({
     key,
@@ -151,7 +158,17 @@ export interface Mounted extends BucketFolder {
   /** Of the volume: a DNS label. */
   readonly name: string
   readonly path: string
+  /** User id of the pod that writes there. Left out: it only reads, and nobody writes meanwhile. */
+  readonly writer?: number
 }
+
+/** Weights do not change while they are read, and are read whole. */
+const READ_OPTIONS = [
+  'implicit-dirs',
+  'file-cache:max-size-mb:-1',
+  'file-cache:enable-parallel-downloads:true',
+  'metadata-cache:ttl-secs:-1',
+]
 
 /** Annotations, volumes and mounts that bring folders of buckets into the pod, with downloads in parallel. */
 export function toFuseParts(folders: readonly Mounted[]): {
@@ -164,19 +181,16 @@ export function toFuseParts(folders: readonly Mounted[]): {
     // With its default limits the sidecar runs out of memory on files of several GiB.
     annotations: { 'gke-gcsfuse/volumes': 'true', ...Object.fromEntries(limits) },
     volumes: [
-      ...folders.map(({ name, bucket, folder }) => ({
+      ...folders.map(({ name, bucket, folder, writer }) => ({
         name,
         csi: {
           driver: 'gcsfuse.csi.storage.gke.io',
-          readOnly: true,
+          readOnly: writer === undefined,
           volumeAttributes: {
             bucketName: bucket,
             mountOptions: [
-              `only-dir=${folder}`,
-              'implicit-dirs',
-              'file-cache:max-size-mb:-1',
-              'file-cache:enable-parallel-downloads:true',
-              'metadata-cache:ttl-secs:-1',
+              ...(folder === '' ? [] : [`only-dir=${folder}`]),
+              ...(writer === undefined ? READ_OPTIONS : ['implicit-dirs', `uid=${writer}`, `gid=${writer}`]),
             ].join(','),
           },
         },
@@ -184,7 +198,11 @@ export function toFuseParts(folders: readonly Mounted[]): {
       // The name under which the sidecar looks for room for its file cache.
       { name: 'gke-gcsfuse-cache', emptyDir: {} },
     ],
-    mounts: folders.map(({ name, path }) => ({ name, mountPath: path, readOnly: true })),
+    mounts: folders.map(({ name, path, writer }) => ({
+      name,
+      mountPath: path,
+      readOnly: writer === undefined,
+    })),
   }
 }
 

@@ -13,6 +13,12 @@ export interface BucketFolder {
   readonly folder: string
 }
 
+/** Of `gs://bucket/folder`, without slashes at its ends; the folder is empty for a bucket itself. */
+export function toBucketFolder(uri: string): BucketFolder {
+  const [, bucket = '', folder = ''] = /^gs:\/\/([^/]+)\/?(.*?)\/*$/.exec(uri) ?? []
+  return { bucket, folder }
+}
+
 export type Weights =
   /** Downloaded by the server; gated models need the token of somebody who has accepted the licence. */
   | { readonly from: 'hugging-face'; readonly token: SecretKey }

@@ -7,20 +7,6 @@ export const RUN_PATH = '/run-folder'
 /** Where the scripts and job.json lie. */
 export const JOB_PATH = '/job'
 
-export interface BucketFile {
-  readonly bucket: string
-  /** Without slashes at its ends; empty: the bucket itself. */
-  readonly folder: string
-  readonly file: string
-}
-
-/** Of `gs://bucket/folder/file`. */
-export function toBucketFile(uri: string): BucketFile {
-  const [, bucket = '', path = ''] = /^gs:\/\/([^/]+)\/?(.*?)\/*$/.exec(uri) ?? []
-  const end = path.lastIndexOf('/')
-  return { bucket, folder: end < 0 ? '' : path.slice(0, end), file: path.slice(end + 1) }
-}
-
 /** A place outside the run's folder that is mounted for reading. */
 export interface Input {
   /** Of the volume: a DNS label. */
@@ -75,7 +61,7 @@ function runPath(on: TunePlace, root: string): string {
 function inputPath(on: TunePlace, name: Input['name'], from: string): string {
   if (on === 'vertex') return toVertex(from)
   const mount = `/inputs/${name}`
-  return name === 'start' || name === 'reward' ? mount : `${mount}/${toBucketFile(from).file}`
+  return name === 'start' || name === 'reward' ? mount : `${mount}/${from.slice(from.lastIndexOf('/') + 1)}`
 }
 
 /** Vertex AI mounts every bucket by itself. */
