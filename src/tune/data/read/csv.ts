@@ -1,10 +1,7 @@
 /** CSV and TSV files with names in their first row, by the package csv-parse. */
-import { Readable } from 'node:stream'
 import { FacetError } from '../../../errors.ts'
 import { type RowAt, unreadable } from './row-at.ts'
 
-/** Of a row that cannot be read, what is kept. */
-const KEPT_CHARACTERS = 10_000
 /** One field of more is a quote that was never closed. */
 const LONGEST_RECORD = 64 * 2 ** 20
 
@@ -26,41 +23,56 @@ export async function* readCsv(
       },
     )
   })
-  /** Rows that were passed over since the last that was read. */
-  let skipped: RowAt[] = []
+  /** In order, what the last piece completed. */
+  let rows: RowAt[] = []
+  /** Where the next row begins: the first after the names. */
+  let line = 2
+  const add = (row: unknown, lastLine: number | undefined, problem?: string): void => {
+    rows.push({ line, row, ...(problem !== undefined && { problem }) })
+    line = (lastLine ?? line) + 1
+  }
   const parser = parse({
     bom: true,
     columns: true,
     delimiter,
-    info: true,
     max_record_size: LONGEST_RECORD,
     skip_empty_lines: true,
     skip_records_with_error: true,
+    on_record: (record, { lines }) => {
+      add(record, lines)
+      return null // nothing is left to be read from the stream
+    },
     on_skip: (error, raw) => {
-      const line = Number(error?.lines ?? 1)
-      skipped.push({ line, row: raw?.slice(0, KEPT_CHARACTERS) ?? null, problem: problemOf(error) })
+      add(error?.record ?? raw ?? null, Number(error?.lines), error?.message ?? 'it cannot be read')
       return undefined
     },
   })
-  const source = Readable.from(chunks)
-  source.on('error', (error) => parser.destroy(error))
-  source.pipe(parser)
-  let line = 2
+  // Whoever writes is told of errors.
+  parser.on('error', () => {}).resume()
+  const write = (chunk: Uint8Array): Promise<void> =>
+    new Promise((resolve, reject) => {
+      parser.write(chunk, (error) => (error ? reject(error) : resolve()))
+    })
+  const end = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      parser.once('error', reject).end(() => resolve())
+    })
+  const taken = (): RowAt[] => {
+    const those = rows
+    rows = []
+    return those
+  }
   try {
-    for await (const found of parser) {
-      yield* skipped
-      skipped = []
-      const { record, info } = found as { record: unknown; info: { lines: number } }
-      yield { line, row: record }
-      line = info.lines + 1
+    for await (const chunk of chunks) {
+      await write(chunk)
+      yield* taken()
     }
+    await end()
+    yield* taken()
   } catch (error) {
     if (!(error instanceof CsvError)) throw error
     throw unreadable(file, `is no CSV that can be read: ${error.message.replace(/\.$/, '')}; mend it`, error)
+  } finally {
+    parser.destroy()
   }
-  yield* skipped
-}
-
-function problemOf(error: Error | undefined): string {
-  return error ? error.message.replace(/^[^:]*: /, '').replace(/\.?$/, '') : 'it cannot be read'
 }
