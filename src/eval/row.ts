@@ -25,6 +25,10 @@ export class Row {
     return value !== undefined && value !== null
   }
 
+  isText(field: string): boolean {
+    return typeof this.#fields[field] === 'string'
+  }
+
   /** A text, which may be empty only where that is said. */
   text(field: string, mayBeEmpty = false): string {
     const value = this.#fields[field]
@@ -80,6 +84,12 @@ export class Row {
       throw this.#wrong(field, 'an object', value)
     }
     return new Row(value as Readonly<Record<string, unknown>>, this.place, this.part)
+  }
+
+  /** An object in a list within the row. */
+  item(field: string, at: number): Row {
+    const name = `${field}[${at}]`
+    return new Row({ [name]: this.list(field)[at] }, this.place, this.part).object(name)
   }
 
   /** What is wrong with it, said with its place. */

@@ -1,9 +1,6 @@
-/** Ratings of players as people read them: on Elo's scale and as win rates, each with its interval, as table and chart. */
-import type { Bars } from '../../chart/chart.ts'
+/** Ratings of players as people read them: on Elo's scale and as win rates, each with its interval. */
 import { FacetError } from '../../errors.ts'
 import { type Interval, Z } from '../../eval/intervals.ts'
-import type { Table } from '../../eval/report.ts'
-import { toNumberText } from '../../eval/text.ts'
 import { nearest } from '../../nearest.ts'
 import { chances, type Fit } from './bradley-terry.ts'
 
@@ -86,48 +83,6 @@ export function contrastOf(fit: Fit, one: string, other: string): Contrast {
   return contrast(fit, indexOf(fit, one), indexOf(fit, other))
 }
 
-export function ratingTable({ ratings, baseline }: Ratings): Table {
-  return {
-    caption: 'Ratings',
-    columns: [
-      '',
-      'Elo',
-      '95% interval',
-      baseline === null ? 'Win rate against the mean' : `Win rate against ${baseline}`,
-      '95% interval',
-      'Wins',
-      'Ties',
-      'Losses',
-    ],
-    rows: ratings.map((rating) => [
-      rating.player,
-      String(Math.round(rating.elo)),
-      said(rating.eloInterval, (value) => String(Math.round(value))),
-      toNumberText(rating.winRate, 'share'),
-      said(rating.winRateInterval, (value) => toNumberText(value, 'share')),
-      String(rating.wins),
-      String(rating.ties),
-      String(rating.losses),
-    ]),
-  }
-}
-
-export function ratingChart({ ratings, baseline }: Ratings): Bars {
-  return {
-    kind: 'bars',
-    title: `Win rate against ${baseline ?? 'a player of mean strength'}, ties split evenly`,
-    bars: ratings.map(({ player, winRate, winRateInterval }) => ({
-      label: player,
-      value: winRate,
-      interval: winRateInterval,
-      chosen: player === baseline,
-    })),
-    limit: { value: 0.5, text: 'even' },
-    max: 1,
-    format: (share) => toNumberText(share, 'share'),
-  }
-}
-
 /** @param from undefined: the mean of all */
 function contrast({ strengths, covariance }: Fit, at: number, from: number | undefined): Contrast {
   // The strengths' mean is 0, and so is the covariance of anything with it.
@@ -163,8 +118,4 @@ function indexOf({ players }: Fit, player: string): number {
 
 function both([low, high]: Interval, to: (value: number) => number): Interval {
   return [to(low), to(high)]
-}
-
-function said(interval: Interval, format: (value: number) => string): string {
-  return `[${interval.map(format).join(', ')}]`
 }

@@ -1,0 +1,39 @@
+/** Reads judged pairs from whatever a person gives: files of rows, and folders of side-by-side runs. */
+import { readFile, stat } from 'node:fs/promises'
+import { FacetError } from '../../errors.ts'
+import { formatOf, readRows } from '../../eval/data/read.ts'
+import type { Judged } from './judged.ts'
+import { toJudged } from './judged-rows.ts'
+import { type JudgedBy, readRuns } from './judged-runs.ts'
+
+export interface ReadJudged {
+  readonly judged: readonly Judged[]
+  /** Pairs of runs that have no verdict. */
+  readonly unjudged: number
+}
+
+/** @throws FacetError invalid_request (a malformed row, with file and line; no such run), io_failed */
+export async function readJudged(paths: readonly string[], by?: JudgedBy): Promise<ReadJudged> {
+  const isFolder = await Promise.all(
+    paths.map(async (path) => {
+      const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
+        throw new FacetError(
+          'io_failed',
+          `${path} cannot be read (${cause.code}); give a file of pairs, or the folder of a side-by-side run.`,
+          { field: 'files', cause },
+        )
+      })
+      return found.isDirectory()
+    }),
+  )
+  const runs = await readRuns(
+    paths.filter((_, at) => isFolder[at]),
+    by,
+  )
+  const judged = [...runs.judged]
+  for (const path of paths.filter((_, at) => !isFolder[at])) {
+    const rows = await readRows(new Uint8Array(await readFile(path)), path, formatOf(path))
+    for (const row of rows) judged.push(toJudged(row))
+  }
+  return { judged, unjudged: runs.unjudged }
+}
