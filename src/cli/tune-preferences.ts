@@ -1,12 +1,10 @@
 /** `facet tune preferences`: from judged pairs to preference data, and to ratings of whoever answered. */
 import { join } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { configOf, readCopies } from '../convert/checkpoint-files.ts'
-import { tokenizerOf } from '../convert/checkpoint-tokenizer.ts'
-import { localFiles } from '../convert/file-source.ts'
 import { FacetError } from '../errors.ts'
 import { toTerminal } from '../eval/report-text.ts'
-import { promptIds } from '../gemma/chat-template.ts'
+import { tuningTurns, turnIds } from '../gemma/chat-template.ts'
+import { readTunedModel } from '../tune/data/template.ts'
 import { fitStrengths } from '../tune/preference/bradley-terry.ts'
 import { type CurateOptions, curate } from '../tune/preference/curate.ts'
 import { type Judged, toComparison } from '../tune/preference/judged.ts'
@@ -17,6 +15,8 @@ import { toRatingReport } from '../tune/preference/rating-report.ts'
 import { ratingsOf } from '../tune/preference/ratings.ts'
 import { writePreferences, writeRatings } from '../tune/preference/write-preferences.ts'
 import { toCount, toWhole } from './argument.ts'
+
+const BOS_TOKENS = 1
 
 interface Flags {
   readonly out?: string
@@ -36,7 +36,7 @@ export function command(): Command {
     .description(
       'Make preference data of judged pairs: checked, split by prompt, with a report. With --fit, rate whoever answered instead.',
     )
-    .argument('<files...>', 'files of pairs (.jsonl, .json, .parquet), or folders of facet eval sxs')
+    .argument('<files...>', 'files of pairs (JSON lines, JSON, CSV or Parquet), or folders of facet eval sxs')
     .option(
       '--out <folder>',
       'where train.jsonl, eval.jsonl and report.html are written; with --fit ratings.json and report.html',
@@ -99,21 +99,13 @@ async function contextOf({ model, context }: Flags): Promise<CurateOptions['cont
       { field: 'model' },
     )
   }
-  const files = await readCopies(localFiles(model))
-  const config = configOf(files, model)
-  const tokenizer = tokenizerOf(files, config)
-  if (!tokenizer) {
-    throw new FacetError(
-      'tokenizer_missing',
-      `${model} has no tokenizer, by which lengths are counted; put tokenizer.json or tokenizer.model there.`,
-      { field: 'model' },
-    )
-  }
+  const { tokenizer, contextTokens } = await readTunedModel(model)
   return {
-    tokens: Math.min(context ?? config.contextTokens, config.contextTokens),
-    // The answer, <end_of_turn> and the newline after it.
+    tokens: Math.min(context ?? contextTokens, contextTokens),
     lengthOf: (prompt, answer) =>
-      promptIds({ messages: prompt }, tokenizer, config).length + tokenizer.encode(answer).length + 2,
+      tuningTurns([...prompt, { role: 'assistant', content: answer }])
+        .map((turn) => turnIds(turn, tokenizer).length)
+        .reduce((sum, length) => sum + length, BOS_TOKENS),
   }
 }
 

@@ -1,6 +1,6 @@
 /** From judged pairs to preference data: refused, dropped or kept, each for a reason, and split by prompt. */
 import { FacetError } from '../../errors.ts'
-import { drawOf } from '../../eval/sxs/draw.ts'
+import { drawOf } from '../../eval/draw.ts'
 import { signOf } from '../../eval/sxs/preference.ts'
 import { toCount } from '../../eval/text.ts'
 import type { Judged, PromptTurn } from './judged.ts'

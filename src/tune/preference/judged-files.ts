@@ -1,7 +1,9 @@
-/** Reads judged pairs from whatever a person gives: files of rows, and folders of side-by-side runs. */
-import { readFile, stat } from 'node:fs/promises'
+/** Reads judged pairs from whatever a person gives: files of rows (JSON lines, JSON, CSV, Parquet), and folders of side-by-side runs. */
+import { stat } from 'node:fs/promises'
+import { isObject } from '../../check.ts'
 import { FacetError } from '../../errors.ts'
-import { formatOf, readRows } from '../../eval/data/read.ts'
+import { Row } from '../../eval/row.ts'
+import { openSource } from '../data/read/source.ts'
 import type { Judged } from './judged.ts'
 import { toJudged } from './judged-rows.ts'
 import { type JudgedBy, readRuns } from './judged-runs.ts'
@@ -32,8 +34,17 @@ export async function readJudged(paths: readonly string[], by?: JudgedBy): Promi
   )
   const judged = [...runs.judged]
   for (const path of paths.filter((_, at) => !isFolder[at])) {
-    const rows = await readRows(new Uint8Array(await readFile(path)), path, formatOf(path))
-    for (const row of rows) judged.push(toJudged(row))
+    for await (const row of rowsOf(path)) judged.push(toJudged(row))
   }
   return { judged, unjudged: runs.unjudged }
+}
+
+/** @throws FacetError invalid_request, with the line of the first row that is none */
+async function* rowsOf(path: string): AsyncGenerator<Row> {
+  const source = await openSource(path)
+  for await (const { row, line, problem } of source.rows(() => {})) {
+    const place = { file: path, line }
+    if (isObject(row)) yield new Row(row, place)
+    else throw new Row({}, place).problem(problem ?? 'it is no object')
+  }
 }

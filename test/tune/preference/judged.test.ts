@@ -153,8 +153,18 @@ describe('files and runs', () => {
       'pairs.parquet',
       parquetOf({ prompt: ['B?'], chosen: ['x'], rejected: ['y'] }),
     )
-    const { judged } = await readJudged([lines, parquet])
-    expect(judged.map(({ prompt }) => prompt[0]!.content)).toEqual(['A?', 'B?'])
+    const csv = await fileOf('pairs.csv', 'prompt,chosen,rejected,margin\n"C, or\nnot?",x,y,0.5\n')
+    const { judged } = await readJudged([lines, parquet, csv])
+    expect(judged.map(({ prompt }) => prompt[0]!.content)).toEqual(['A?', 'B?', 'C, or\nnot?'])
+    expect(judged[2]!.margin).toBe(0.5)
+  })
+
+  it('that hold something else are refused with their line', async () => {
+    const rows = await fileOf('pairs.jsonl', '{"prompt":"A?","chosen":"x","rejected":"y"}\n\n[1]\n')
+    await expect(readJudged([rows])).rejects.toThrow(/pairs\.jsonl, line 3: it is no object; mend the row/)
+    const broken = await fileOf('pairs.jsonl', '{"prompt":"A?",\n')
+    await expect(readJudged([broken])).rejects.toThrow(/pairs\.jsonl, line 1: it is no JSON; mend the row/)
+    await expect(readJudged([await fileOf('pairs.jsonl', '')])).rejects.toThrow(/is empty; leave it out/)
   })
 
   it('of facet eval sxs give the verdict of the judge, and leave out pairs without one', async () => {
