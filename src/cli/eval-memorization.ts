@@ -8,6 +8,7 @@ import { type DetectorFlags, openDetector, withDetectorFlags } from './detector-
 import { type ModelFlags, openModel, withModelFlags, withOpen } from './eval-model.ts'
 import { showRun } from './eval-progress.ts'
 import { showReport } from './eval-report.ts'
+import { untilStopped } from './until-stopped.ts'
 
 interface Flags extends ModelFlags, DetectorFlags {
   readonly corpus: string
@@ -47,11 +48,7 @@ export function command(): Command {
 async function start(flags: Flags): Promise<void> {
   const { corpus, samples, seed, unit, promptTokens, answerTokens, out, concurrency } = flags
   const { corpora, files } = await readCorpora(corpus.split(',').map((path) => path.trim()))
-  const stop = new AbortController()
-  const onSignal = (): void => stop.abort()
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
-  try {
-    const { signal } = stop
+  await untilStopped(async (signal) => {
     await withOpen(openDetector(flags), (found) =>
       withOpen(openModel(flags, signal), async (model) => {
         const shown = showRun('Asking')
@@ -80,7 +77,5 @@ async function start(flags: Flags): Promise<void> {
         )
       }),
     )
-  } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
-  }
+  })
 }

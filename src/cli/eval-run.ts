@@ -21,6 +21,7 @@ import {
 } from './eval-model.ts'
 import { showRun } from './eval-progress.ts'
 import { showReport } from './eval-report.ts'
+import { untilStopped } from './until-stopped.ts'
 
 interface Flags extends ModelFlags {
   readonly limit?: number
@@ -76,11 +77,7 @@ async function start(names: string, flags: Flags): Promise<void> {
   checkSampling(flags)
   checkNamed(flags)
   const tasks = [...new Set(names.split(',').map((name) => taskNamed(name.trim())))]
-  const stop = new AbortController()
-  const onSignal = (): void => stop.abort()
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
-  try {
-    const { signal } = stop
+  await untilStopped(async (signal) => {
     const { data: folder, shots: wanted } = flags
     const load = {
       cache: new DataCache(join(ownCache(process.env), 'data')),
@@ -94,9 +91,7 @@ async function start(names: string, flags: Flags): Promise<void> {
       benchmarks.push({ task, shots, data: await loadData(task, shots, load) })
     }
     await withOpen(openModel(flags, signal), (model) => measure(benchmarks, model, flags, signal))
-  } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
-  }
+  })
 }
 
 async function measure(

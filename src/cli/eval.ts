@@ -1,6 +1,7 @@
 /** `facet eval`: what a model can do, measured. */
 import { Command } from 'commander'
 import { command as compare } from './eval-compare.ts'
+import { command as judge } from './eval-judge.ts'
 import { command as memorization } from './eval-memorization.ts'
 import { command as rate } from './eval-rate.ts'
 import { command as report } from './eval-report.ts'
@@ -13,6 +14,7 @@ export function command(): Command {
     .addCommand(run())
     .addCommand(compare())
     .addCommand(sxs())
+    .addCommand(judge())
     .addCommand(rate())
     .addCommand(memorization())
     .addCommand(report())

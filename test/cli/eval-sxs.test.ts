@@ -7,16 +7,18 @@ import { createEdge } from '../../src/edge/app.ts'
 import { type Served, serve } from '../../src/edge/entry/node.ts'
 import { fairJudge, scripted } from '../eval/sxs/judging.ts'
 import { facet, MAIN } from './facet.ts'
+import { said } from './in-process.ts'
 
 const one = scripted('one', () => 'A longer answer than the other.')
 const two = scripted('two', () => 'A short answer.')
 const judge = fairJudge()
+const lazy = scripted('lazy', () => 'The first one, as ever.\nVerdict: 1')
 const made: string[] = []
 let served: Served
 let url: string
 
 beforeAll(async () => {
-  served = await serve({ app: createEdge({ backends: [one, two, judge] }), port: 0 })
+  served = await serve({ app: createEdge({ backends: [one, two, judge, lazy] }), port: 0 })
   url = `${served.url}/v1`
 })
 afterAll(() => served.close(0))
@@ -53,6 +55,11 @@ describe('facet eval sxs', () => {
       /holds another run, with other seed/,
     )
 
+    const judged = join(folder, 'judged')
+    const lazy = ['--judge', `${url}#lazy-model`, '--out', judged]
+    expect(await said('eval', 'judge', out, ...lazy)).toMatch(/safety +ties +100\.0 /)
+    expect(JSON.parse(await readFile(join(judged, 'comparator.json'), 'utf8')).examples).toHaveLength(6)
+
     const rated = await rate([out, '--rater', 'Ann', '--seed', '4'], async (link) => {
       const entered = await fetch(link, { redirect: 'manual' })
       const cookie = entered.headers.get('set-cookie')!.split(';')[0]!
@@ -80,6 +87,13 @@ describe('facet eval sxs', () => {
     const ran = await sxs('--out', join(await folderOf(), 'run'), ...args)
     expect(ran.stderr).toContain(sentence)
     expect(ran.code).not.toBe(0)
+  })
+
+  it('judges nothing that is no side-by-side run', async () => {
+    const args = ['--judge', `${url}#judge-model`, '--out', join(await folderOf(), 'run')]
+    await expect(said('eval', 'judge', await folderOf(), ...args)).rejects.toThrow(
+      'is no run; give a folder that facet eval has written.',
+    )
   })
 
   it('lets nobody rate what is no side-by-side run', async () => {

@@ -6,15 +6,17 @@ import { FacetError } from '../../../src/errors.ts'
 import { RunFolder, readRun } from '../../../src/eval/run-folder.ts'
 import type { Figure } from '../../../src/eval/summary.ts'
 import { CONSTITUTIONS } from '../../../src/eval/sxs/guides.ts'
+import { type JudgeAgainOptions, judgeAgain } from '../../../src/eval/sxs/judge-again.ts'
 import { SIDE_BY_SIDE } from '../../../src/eval/sxs/kind.ts'
 import { outcomeOf } from '../../../src/eval/sxs/pair.ts'
 import { type PromptSet, promptsFrom } from '../../../src/eval/sxs/prompts.ts'
+import { type PairRun, readPairs } from '../../../src/eval/sxs/read-pairs.ts'
 import {
-  type Player,
   type SideBySideOptions,
   type SideBySideResult,
   sideBySide,
 } from '../../../src/eval/sxs/side-by-side.ts'
+import type { Player } from '../../../src/eval/sxs/stage.ts'
 import type { Backend } from '../../../src/types.ts'
 import { fairJudge, impatient, scripted, shown } from './judging.ts'
 
@@ -305,5 +307,56 @@ describe('side by side when things go wrong', () => {
     expect(JSON.parse(await readFile(join(folder, 'settings.json'), 'utf8'))).not.toHaveProperty(
       'models.judge',
     )
+  })
+})
+
+describe('answers that lie there', () => {
+  const again = async (answers: PairRun, judge: Backend, more: Partial<JudgeAgainOptions> = {}) =>
+    judgeAgain({
+      answers,
+      judge: toPlayer(judge),
+      folder: more.folder ?? (await freshFolder()),
+      seed: 1,
+      chainOfThought: true,
+      judgeTokens: 200,
+      orders: 'both',
+      clock: impatient(),
+      ...more,
+    })
+
+  it('are judged later, by any judge, without asking a model again', async () => {
+    const [a, b] = [scripted('one', () => 'x'.repeat(30)), scripted('two', () => 'y'.repeat(20))]
+    const source = await freshFolder()
+    await compare({ a, b, judge: null, folder: source })
+    const answers = await readPairs(source)
+    const folder = await freshFolder()
+    const judged = await again(answers, fairJudge(), { folder })
+    expect([a.requests.length, b.requests.length]).toEqual([20, 20])
+    expect(figuresOf(judged).get('win rate')).toMatchObject({ value: 1, count: 20 })
+    // 40 judgements alone.
+    expect(judged.spent).toMatchObject({ promptTokens: 400, completionTokens: 200 })
+    const kept = await readPairs(folder)
+    expect(kept.settings).toMatchObject({
+      models: { a: { id: 'one-model' }, b: { id: 'two-model' }, judge: { id: 'judge-model' } },
+      tasks: answers.settings.tasks,
+    })
+    expect(kept.pairs).toEqual(judged.pairs)
+    expect(await readPairs(source)).toEqual(answers)
+    const lazy = scripted('lazy', () => 'Verdict: 1')
+    expect(figuresOf(await again(kept, lazy)).get('ties')!.value).toBe(1)
+    const fair = fairJudge()
+    await again(answers, fair, { folder })
+    expect(fair.requests).toEqual([])
+    await expect(again(kept, fair, { folder, seed: 2 })).rejects.toThrow('holds another run, with other seed')
+  })
+
+  it('are missed where there are none', async () => {
+    const source = await freshFolder()
+    const broken = scripted('one', () => {
+      throw new FacetError('context_length_exceeded', 'Too long.', { retry: 'never' })
+    })
+    const set = { ...SET, prompts: SET.prompts.slice(0, 2) }
+    await compare({ a: broken, judge: null, folder: source, sets: [set] })
+    await expect(again(await readPairs(source), fairJudge())).rejects.toThrow('The run has no answers yet')
   })
 })
