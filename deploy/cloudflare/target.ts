@@ -99,8 +99,12 @@ export class WorkersTarget implements Target<WorkersPlan> {
     const { [OWNER_VARIABLE]: owner } = isObject(live.vars) ? live.vars : {}
     const own = { owner: typeof owner === 'string' ? owner : undefined }
     const { id } = wanted
-    const after = model.map((one) => one.id)
-    const names = listOf(secrets).map(({ name }) => String(name))
+    const names = listOf(secrets)
+      .map(({ name }) => String(name))
+      .filter((name) => /_[0-9a-f]{8}$/.test(name))
+    const idOf = (name: string): string => `${id}/secrets/${name}`
+    // They go with the Worker, which must go first: alone they can go only while its latest version serves.
+    const after = [...model.map((one) => one.id), ...names.map(idOf)]
     return [
       {
         id,
@@ -112,16 +116,7 @@ export class WorkersTarget implements Target<WorkersPlan> {
         version: version.deployment,
         ...own,
       },
-      ...names
-        .filter((name) => /_[0-9a-f]{8}$/.test(name))
-        .map((name) => ({
-          id: `${id}/secrets/${name}`,
-          kind: SECRET_KIND,
-          name,
-          body: { name },
-          after: [id],
-          ...own,
-        })),
+      ...names.map((name) => ({ id: idOf(name), kind: SECRET_KIND, name, body: { name }, ...own })),
     ]
   }
 
