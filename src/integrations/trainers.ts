@@ -1,4 +1,7 @@
-/** The frameworks that train, as data with source and date: images, versions, commands, and what each can do. */
+/** The frameworks that tuning jobs run: what each can train, on what, in which image, with which packages. */
+import { frameworkOf, requirements } from './catalog.ts'
+import type { Framework } from './framework.ts'
+import { BITSANDBYTES } from './hugging-face.ts'
 
 export const TRAINERS = ['trl', 'keras', 'maxtext', 'nemo'] as const
 export type TrainerName = (typeof TRAINERS)[number]
@@ -11,8 +14,6 @@ export interface Trainer {
   readonly version: string
   /** With a fixed tag, by the accelerator's kind; none: it does not run there. */
   readonly images: Readonly<Partial<Record<'gpu' | 'tpu', string>>>
-  /** Packages that the image lacks, pinned, as pip takes them. */
-  readonly packages: readonly string[]
   readonly methods: readonly ('lora' | 'qlora' | 'full')[]
   readonly kinds: readonly ('sft' | 'reward' | 'rlhf')[]
   /** How it spreads over the devices of a host: a process for each, or one for all. */
@@ -20,59 +21,66 @@ export interface Trainer {
   readonly source: { readonly what: string; readonly date: string }
 }
 
-const ROWS: Readonly<Record<TrainerName, Omit<Trainer, 'name'>>> = {
+/** Nothing but Python: everything else comes from PyPI. */
+const PYTHON = 'docker.io/library/python:3.12.12-slim-bookworm'
+
+type Row = Pick<Trainer, 'images' | 'methods' | 'kinds' | 'processes'>
+
+const image = (framework: Framework): string => framework.image ?? PYTHON
+
+const ROWS: Readonly<Record<TrainerName, Row>> = {
   trl: {
-    title: 'Hugging Face TRL',
-    version: '0.24.0',
-    images: { gpu: 'docker.io/pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime' },
-    packages: [
-      'trl==0.24.0',
-      'transformers==4.57.1',
-      'peft==0.17.1',
-      'datasets==4.2.0',
-      'accelerate==1.11.0',
-      'bitsandbytes==0.48.1',
-    ],
+    images: { gpu: image(frameworkOf('trl')) },
     methods: ['lora', 'qlora', 'full'],
     kinds: ['sft', 'reward', 'rlhf'],
     processes: 'device',
-    source: { what: 'pypi.org and hub.docker.com, versions that appeared together', date: '2025-10' },
   },
   keras: {
-    title: 'Keras',
-    version: '3.12.0',
-    images: {
-      gpu: 'us-docker.pkg.dev/deeplearning-platform-release/gcr.io/tensorflow-gpu.2-17.py310:m129',
-      tpu: 'docker.io/library/python:3.12.12-slim-bookworm',
-    },
-    packages: ['keras==3.12.0', 'keras-hub==0.23.0'],
+    images: { gpu: PYTHON, tpu: PYTHON },
     methods: ['lora', 'full'],
     kinds: ['sft'],
     processes: 'host',
-    source: { what: 'pypi.org: keras, keras-hub', date: '2025-10' },
   },
   maxtext: {
-    title: 'MaxText',
-    version: '0.1.0',
-    images: { tpu: 'docker.io/library/python:3.12.12-slim-bookworm' },
-    packages: ['maxtext==0.1.0'],
+    images: { tpu: image(frameworkOf('maxtext')) },
     methods: ['full'],
     kinds: ['sft'],
     processes: 'host',
-    source: { what: 'pypi.org: maxtext', date: '2025-10' },
   },
   nemo: {
-    title: 'NVIDIA NeMo',
-    version: '25.09',
-    images: { gpu: 'nvcr.io/nvidia/nemo:25.09' },
-    packages: [],
+    images: { gpu: image(frameworkOf('nemo')) },
     methods: ['lora', 'full'],
     kinds: ['sft'],
     processes: 'device',
-    source: { what: 'catalog.ngc.nvidia.com: NeMo framework', date: '2025-10' },
   },
 }
 
+/** What Keras computes with. */
+const BACKENDS: Readonly<Record<'jax' | 'torch' | 'tensorflow', Readonly<Record<'gpu' | 'tpu', string>>>> = {
+  jax: { gpu: 'jax[cuda12]==0.10.2', tpu: 'jax[tpu]==0.10.2' },
+  torch: { gpu: 'torch==2.14.1', tpu: 'torch==2.14.1' },
+  tensorflow: { gpu: 'tensorflow[and-cuda]==2.20.0', tpu: 'tensorflow==2.20.0' },
+}
+
 export function trainer(name: TrainerName): Trainer {
-  return { name, ...ROWS[name] }
+  const framework = frameworkOf(name)
+  const source = { what: framework.source.url, date: framework.source.looked }
+  return { name, title: framework.title, version: framework.version, ...ROWS[name], source }
+}
+
+export interface PackageChoice {
+  readonly device: 'gpu' | 'tpu'
+  readonly backend: 'jax' | 'torch' | 'tensorflow'
+  readonly method: 'lora' | 'qlora' | 'full'
+}
+
+/** What the trainer's image lacks, pinned, as pip takes it. Images of a framework's own bring everything. */
+export function packagesOf(
+  { name }: Pick<Trainer, 'name'>,
+  { device, backend, method }: PackageChoice,
+): readonly string[] {
+  if (name === 'maxtext' || name === 'nemo') return []
+  const own = requirements(frameworkOf(name))
+  if (name === 'keras') return [...own, BACKENDS[backend][device]]
+  return method === 'qlora' ? [...own, `${BITSANDBYTES.name}==${BITSANDBYTES.version}`] : own
 }

@@ -129,13 +129,13 @@ function toMounts({ folders, spec }: JobPlan, writer: number): Mounted[] {
 }
 
 /** Counts attempts around the script; see facet_attempt.py. */
-function toCommand({ trainer, command, maxPreemptions }: JobPlan): string[] {
+function toCommand({ packages, command, maxPreemptions }: JobPlan): string[] {
   return [
     'python3',
     'facet_attempt.py',
     `--limit=${maxPreemptions}`,
     '--launch=$(FACET_LAUNCH)',
-    ...trainer.packages.map((one) => `--package=${one}`),
+    ...packages.map((one) => `--package=${one}`),
     '--',
     ...command,
   ]

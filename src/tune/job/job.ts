@@ -1,5 +1,5 @@
 /** What a tuning job is, whoever runs it: its plan, the runner that brings it about, and what is seen of it. */
-import type { Finding } from '../../../deploy/cause.ts'
+
 import type { Down } from '../../../deploy/down.ts'
 import type { Model } from '../../../deploy/models.ts'
 import type { Offer } from '../../../deploy/prices.ts'
@@ -7,6 +7,7 @@ import type { Accelerator, Machine } from '../../../deploy/profiles.ts'
 import type { Action, JsonObject, Resource } from '../../../deploy/target.ts'
 import type { Context } from '../../../deploy/waiting.ts'
 import type { Trainer } from '../../integrations/trainers.ts'
+import type { JobFinding } from './cause.ts'
 import type { TuneCapacity, TuneKind, TunePlace, TuneSpec } from './spec.ts'
 
 /** A data file as the plan knows it: its content decides which run it is. */
@@ -97,6 +98,8 @@ export interface JobPlan {
   readonly trainer: Trainer
   /** With a fixed tag. */
   readonly image: string
+  /** That the image lacks, pinned, as pip takes them. */
+  readonly packages: readonly string[]
   /** Started in the folder with the scripts and job.json. */
   readonly command: readonly string[]
   /** Undefined on local-docker, which takes the machine as it is. */
@@ -144,7 +147,7 @@ export interface Observation {
   /** How often its machines were taken away. */
   readonly preemptions: number
   /** Why it does not run, or has failed: one. Absent while it runs, and once it has succeeded. */
-  readonly cause?: Finding
+  readonly cause?: JobFinding
   /** Everything in metrics.jsonl so far, steps that were done twice only as they were done last. */
   readonly steps: readonly JobLine[]
 }

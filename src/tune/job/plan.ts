@@ -6,7 +6,8 @@ import { type Accelerator, accelerator } from '../../../deploy/profiles.ts'
 import type { JsonObject } from '../../../deploy/target.ts'
 import { FacetError } from '../../errors.ts'
 import { countParameters } from '../../gemma/memory-plan.ts'
-import { type Trainer, trainer } from '../../integrations/trainers.ts'
+import { frameworkOf, requireSupport } from '../../integrations/catalog.ts'
+import { packagesOf, type Trainer, trainer } from '../../integrations/trainers.ts'
 import type { JobData, JobEstimate, JobFolders, JobMachines, JobPlan } from './job.ts'
 import type { Training } from './memory.ts'
 import { toPaths } from './paths.ts'
@@ -39,6 +40,11 @@ export function plan(name: string, spec: TuneSpec, data: JobData): JobPlan {
   }
   const machines = spec.on === 'local-docker' ? undefined : machinesOf(spec, model, chosen, training)
   const image = chosen.images[machineKind]!
+  const packages = packagesOf(chosen, {
+    device: machineKind,
+    backend: spec.backend ?? 'jax',
+    method: training.method,
+  })
   const decides = (root: string): JsonObject =>
     toSettings({
       spec,
@@ -53,7 +59,7 @@ export function plan(name: string, spec: TuneSpec, data: JobData): JobPlan {
     // Paths inside hold the run's own name.
     settings: decides(''),
     image,
-    packages: chosen.packages,
+    packages: [...packages],
     machine: machines?.machine.type ?? null,
     data: fingerprints(data),
     from: [spec.startFrom ?? null, spec.rewardModel ?? null],
@@ -69,6 +75,7 @@ export function plan(name: string, spec: TuneSpec, data: JobData): JobPlan {
     model,
     trainer: chosen,
     image,
+    packages,
     command: commandOf(spec, chosen, machines),
     ...(machines && { machines }),
     ...(estimate && { estimate }),
@@ -88,6 +95,7 @@ function acceleratorOf({ accelerator: name, with: by }: TuneSpec): Accelerator {
 
 function trainerOf(spec: TuneSpec, kind: Accelerator['kind']): Trainer {
   const chosen = trainer(spec.with ?? 'trl')
+  requireSupport(frameworkOf(chosen.name), spec.model)
   const method = spec.method ?? 'lora'
   if (!chosen.kinds.includes(spec.kind))
     throw unsupported('with', `${chosen.title} is not used for ${spec.kind} here; trl is.`)

@@ -1,0 +1,76 @@
+/** metrics.jsonl as the scripts write it, read while they write, over preemptions. */
+import { isObject } from '../../check.ts'
+import type { JobFile, JobLine } from './job.ts'
+
+/**
+ * Lines that are cut off, or of a kind that is not known, are left out. What a checkpoint was resumed before
+ * counts no more: those steps are done again.
+ */
+export function parseMetrics(text: string): JobLine[] {
+  return text.split('\n').reduce<JobLine[]>((lines, line) => {
+    const parsed = parseLine(line)
+    if (!parsed) return lines
+    const kept = parsed.facet === 'resume' ? lines.filter((one) => stepOf(one) <= parsed.step) : lines
+    return [...kept, parsed]
+  }, [])
+}
+
+/** The last line that tells a step of training. */
+export function lastStep(lines: readonly JobLine[]): Extract<JobLine, { facet: 'step' }> | undefined {
+  return lines.findLast((line) => line.facet === 'step')
+}
+
+/** Of the newest checkpoint that was finished. */
+export function savedStep(lines: readonly JobLine[]): number | undefined {
+  return lines.findLast((line) => line.facet === 'save')?.step
+}
+
+const stepOf = (line: JobLine): number => ('step' in line ? line.step : 0)
+
+/** Undefined for what is none of the lines that are known. */
+export function parseLine(text: string): JobLine | undefined {
+  const value = toJson(text)
+  if (!isObject(value)) return undefined
+  const { facet, step } = value
+  if (facet === 'done')
+    return Array.isArray(value.files) && value.files.every(isFile)
+      ? { facet, files: value.files as readonly JobFile[] }
+      : undefined
+  if (!isCount(step)) return undefined
+  if (facet === 'resume' || facet === 'save') return { facet, step }
+  const { loss, steps } = value
+  if (typeof loss !== 'number') return undefined
+  if (facet === 'eval') return { facet, step, loss, ...numbersOf(value, ['accuracy']) }
+  if (facet !== 'step' || !isCount(steps)) return undefined
+  return { facet, step, steps, loss, ...numbersOf(value, OF_STEPS) }
+}
+
+const OF_STEPS = ['learning_rate', 'tokens', 'seconds', 'reward', 'kl', 'accuracy'] as const
+
+function numbersOf<Name extends string>(
+  value: Readonly<Record<string, unknown>>,
+  names: readonly Name[],
+): Partial<Record<Name, number>> {
+  const known = names.filter((name) => typeof value[name] === 'number')
+  return Object.fromEntries(known.map((name) => [name, value[name]])) as Partial<Record<Name, number>>
+}
+
+function toJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // It is being written, or was when the machine was taken away.
+    return undefined
+  }
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0
+
+function isFile(value: unknown): value is JobFile {
+  return (
+    isObject(value) &&
+    typeof value.path === 'string' &&
+    isCount(value.bytes) &&
+    typeof value.sha256 === 'string'
+  )
+}
