@@ -31,9 +31,6 @@ export class OwnedObjects {
   /** Those that are wanted and there, whoever made them, and all others that carry the label. */
   async find(wanted: readonly Resource[], signal: AbortSignal): Promise<KubeObject[]> {
     const { owner, namespace, kinds, clusterWide } = this.#ownership
-    const found = await Promise.all(
-      wanted.map(({ body }) => this.#client.get(toRef(body as KubeObject), signal)),
-    )
     const lists = await Promise.all(
       kinds.map((kind) =>
         this.#client.list(
@@ -43,8 +40,15 @@ export class OwnedObjects {
         ),
       ),
     )
-    const objects = [...found, ...lists.flatMap(({ items }) => items)].filter((one) => one !== undefined)
-    return [...new Map(objects.map((object) => [toObjectId(object), object])).values()]
+    const ours = lists.flatMap(({ items }) => items)
+    const ids = new Set(ours.map(toObjectId))
+    // Of the rest some may be there without the label.
+    const others = await Promise.all(
+      wanted
+        .filter(({ id }) => !ids.has(id))
+        .map(({ body }) => this.#client.get(toRef(body as KubeObject), signal)),
+    )
+    return [...ours, ...others.filter((one) => one !== undefined)]
   }
 
   toLive(object: KubeObject, wanted: readonly Resource[]): LiveResource {
