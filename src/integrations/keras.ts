@@ -15,6 +15,8 @@ export const keras: Framework = {
     { name: 'keras-hub', version: '0.31.1' },
     { name: 'keras', version: '3.15.1' },
     { name: 'kagglehub', version: '1.0.2' },
+    { name: 'huggingface-hub', version: '2.0.0' },
+    { name: 'safetensors', version: '0.8.0' },
   ],
   source: seen('https://github.com/keras-team/keras-hub/blob/v0.31.1/pyproject.toml'),
   support: {

@@ -43,13 +43,13 @@ const ROWS: Readonly<Record<TrainerName, Row>> = {
   },
   maxtext: {
     images: { tpu: image(frameworkOf('maxtext')) },
-    methods: ['full'],
+    methods: ['lora', 'full'],
     kinds: ['sft'],
     processes: 'host',
   },
   nemo: {
     images: { gpu: image(frameworkOf('nemo')) },
-    methods: ['lora', 'full'],
+    methods: ['lora', 'qlora', 'full'],
     kinds: ['sft'],
     processes: 'device',
   },

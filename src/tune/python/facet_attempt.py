@@ -37,7 +37,8 @@ def begin(folder: Path) -> tuple[int, int, Path]:
 def install(packages: list[str], target: Path) -> None:
     """Beside the image, whose own folders nobody can write."""
     if packages:
-        command = [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--quiet", "--target", str(target), *packages]
+        pip = [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--quiet"]
+        command = [*pip, "--target", str(target), *packages]
         if subprocess.run(command, check=False).returncode != 0:
             raise JobError(f"The packages {', '.join(packages)} cannot be installed; the lines before say why.")
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(target), os.environ.get("PYTHONPATH")]))

@@ -15,6 +15,12 @@ CONTROL_TOKENS = (START_OF_TURN, END_OF_TURN, "<bos>", "<eos>")
 
 
 @dataclass(frozen=True)
+class Turn:
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
 class Segment:
     text: str
     trained: bool
@@ -28,20 +34,16 @@ class Encoded:
     trained: list[bool]
 
 
-def to_segments(messages: object, where: str) -> list[Segment]:
-    """Without <bos>. A system message stands before the first user's content; contents are stripped.
-
-    Of the model's turns the content and <end_of_turn> are trained, so that it learns to stop.
-    """
+def to_turns(messages: object, where: str) -> list[Turn]:
+    """A system message stands before the first user's content; contents are stripped. Raises JobError."""
 
     def wrong(field: str, problem: str) -> JobError:
         return JobError(f"{where}: {field} {problem}.")
 
     if not isinstance(messages, list) or not messages:
         raise wrong("messages", "must be a list with at least one turn of user and one of assistant")
-    segments: list[Segment] = []
+    turns: list[Turn] = []
     system = ""
-    expected = "user"
     for index, message in enumerate(messages):
         role = message.get("role") if isinstance(message, dict) else None
         content = message.get("content") if isinstance(message, dict) else None
@@ -54,28 +56,37 @@ def to_segments(messages: object, where: str) -> list[Segment]:
         if role == "system" and index == 0:
             system = content
             continue
+        expected = "user" if len(turns) % 2 == 0 else "assistant"
         if role != expected:
             advice = "user and assistant take turns, the user first"
             raise wrong(f"messages[{index}].role", f"must be {expected}, but is {shown(role)}: {advice}")
-        if role == "user":
-            before = f"{system}\n\n" if system and not segments else ""
-            segments.append(Segment(f"{START_OF_TURN}user\n{before}{content}{END_OF_TURN}\n{START_OF_TURN}model\n", False))
-            expected = "assistant"
-        else:
-            segments += [Segment(f"{content}{END_OF_TURN}", True), Segment("\n", False)]
-            expected = "user"
-    if expected == "assistant" or not segments:
+        before = f"{system}\n\n" if system and not turns else ""
+        turns.append(Turn(role, before + content))
+    if not turns or turns[-1].role == "user":
         raise wrong("messages", "must end with what the assistant answers")
+    return turns
+
+
+def to_segments(turns: Sequence[Turn]) -> list[Segment]:
+    """Without <bos>. Of the model's turns the content and <end_of_turn> are trained, so that it learns to stop."""
+    segments: list[Segment] = []
+    for turn in turns:
+        if turn.role == "user":
+            asked = f"{START_OF_TURN}user\n{turn.content}{END_OF_TURN}\n"
+            segments.append(Segment(f"{asked}{START_OF_TURN}model\n", False))
+        else:
+            segments += [Segment(f"{turn.content}{END_OF_TURN}", True), Segment("\n", False)]
     return segments
 
 
-def read_rows(path: Path) -> Iterator[list[Segment]]:
+def read_rows(path: Path) -> Iterator[list[Turn]]:
     """The rows of a JSONL file, each checked. Raises JobError with the line."""
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    yield to_segments(messages_of(line, f"{path.name}, line {number}"), f"{path.name}, line {number}")
+                    where = f"{path.name}, line {number}"
+                    yield to_turns(messages_of(line, where), where)
     except FileNotFoundError:
         raise JobError(f"There is no {path}; prepare the data with facet tune data.") from None
 
@@ -107,7 +118,7 @@ def encode_file(
     path: Path, tokenize: Callable[[str], list[int]], bos: int, context_tokens: int
 ) -> tuple[list[Encoded], int]:
     """The rows that fit, and how many do not: a row cut short would teach the model to stop anywhere."""
-    encoded = [encode(segments, tokenize, bos) for segments in read_rows(path)]
+    encoded = [encode(to_segments(turns), tokenize, bos) for turns in read_rows(path)]
     fitting = [row for row in encoded if len(row.ids) <= context_tokens]
     if not fitting:
         shortest = min((len(row.ids) for row in encoded), default=0)

@@ -142,6 +142,11 @@ class Hyperparameters:
     samples_per_prompt: int = 2
     answer_tokens: int = 1
 
+    @property
+    def log_every_steps(self) -> int:
+        """Often enough for a curve, seldom enough for a bucket, which takes one write a second to a file."""
+        return max(1, min(10, self.save_every_steps // 5))
+
 
 @dataclass(frozen=True)
 class Sharding:
@@ -213,7 +218,8 @@ def read_job(folder: Path) -> Job:
     try:
         value = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise JobError(f"There is no {path.name} in {folder.absolute()}; start the script where Facet put it.") from None
+        where = folder.absolute()
+        raise JobError(f"There is no {path.name} in {where}; start the script where Facet put it.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise JobError(f"{path.name} is not JSON ({error}); have Facet write it again.") from None
     return parse_job(value)
@@ -284,33 +290,34 @@ class Run:
 
     def step(self, step: int, steps: int, loss: float, learning_rate: float, tokens: int, **more: float) -> None:
         seconds = round(self._clock() - self._begun, 3)
-        self.record(
-            "step", step=step, steps=steps, loss=loss, learning_rate=learning_rate, tokens=tokens, seconds=seconds, **more
-        )
+        shared = {"step": step, "steps": steps, "loss": loss, "learning_rate": learning_rate}
+        self.record("step", **shared, tokens=tokens, seconds=seconds, **more)
 
     # Checkpoints.
 
     def folder_of(self, step: int) -> Path:
         return self.checkpoints / f"checkpoint-{step}"
 
+    def newest(self) -> Checkpoint | None:
+        return next(reversed(self._complete()), None)
+
     def resume(self) -> Checkpoint | None:
         """The newest complete checkpoint, after half-written ones are deleted; None: this is the beginning."""
-        found = self._complete()
         if self.main:
-            whole_ones = {checkpoint.folder for checkpoint in found}
-            for path in self.checkpoints.glob("checkpoint-*"):
+            whole_ones = {checkpoint.folder for checkpoint in self._complete()}
+            for path in self._folders():
                 if path not in whole_ones:
                     shutil.rmtree(path)
-        if not found:
-            return None
-        self.record("resume", step=found[-1].step)
-        return found[-1]
+        newest = self.newest()
+        if newest:
+            self.record("resume", step=newest.step)
+        return newest
 
-    def complete(self, step: int) -> None:
-        """Marks a checkpoint that lies in folder_of(step) as whole, and deletes the oldest ones."""
+    def complete(self, step: int, folder: Path | None = None) -> None:
+        """Marks a checkpoint as whole, and deletes the oldest ones. `folder`: default folder_of(step)."""
         if not self.main:
             return
-        folder = self.folder_of(step)
+        folder = folder or self.folder_of(step)
         files = [path for path in files_in(folder) if path.name != COMPLETE_FILE]
         if not files:
             raise JobError(f"{folder} holds no files; the framework saved no checkpoint there.")
@@ -322,13 +329,14 @@ class Run:
             (old.folder / COMPLETE_FILE).unlink()
             shutil.rmtree(old.folder)
 
+    def _folders(self) -> list[Path]:
+        """Also under the names that NeMo AutoModel gives them; not its links to them."""
+        names = [*self.checkpoints.glob("checkpoint-*"), *self.checkpoints.glob("epoch_*_step_*")]
+        return [path for path in names if path.is_dir() and not path.is_symlink()]
+
     def _complete(self) -> list[Checkpoint]:
         """In the order of steps."""
-        found = []
-        for path in self.checkpoints.glob("checkpoint-*"):
-            number = path.name.removeprefix("checkpoint-")
-            if number.isdecimal() and is_complete(path):
-                found.append(Checkpoint(int(number), path))
+        found = [Checkpoint(step, path) for path in self._folders() if (step := completed_step(path)) is not None]
         return sorted(found, key=lambda one: one.step)
 
     # The end.
@@ -379,13 +387,14 @@ class Run:
         signal.signal(signal.SIGTERM, stop)
 
 
-def is_complete(folder: Path) -> bool:
-    """complete.json is there, and every file it names has the size it names."""
+def completed_step(folder: Path) -> int | None:
+    """Of a checkpoint whose complete.json is there, and whose files have the sizes that it names; else None."""
     try:
-        sizes = json.loads((folder / COMPLETE_FILE).read_text("utf-8"))["files"]
-        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+        mark = json.loads((folder / COMPLETE_FILE).read_text("utf-8"))
+        whole_files = all((folder / name).stat().st_size == size for name, size in mark["files"].items())
+        return int(mark["step"]) if whole_files else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
+        return None
 
 
 def version_of(package: str) -> str:
@@ -408,6 +417,11 @@ def explained(error: BaseException) -> str | None:
         return (
             f"There is no space left for {error.filename or 'the output'}; free some and start the job again: "
             "it goes on from its newest complete checkpoint."
+        )
+    if type(error).__name__ == "GatedRepoError" or "gated repo" in str(error):
+        return (
+            "The model's licence is not accepted by the account of HF_TOKEN; accept it on the model's page on "
+            "huggingface.co, and give a token of that account."
         )
     if type(error).__name__ == "OutOfMemoryError" or "RESOURCE_EXHAUSTED" in str(error):
         return (

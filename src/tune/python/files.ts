@@ -13,7 +13,7 @@ export function scriptOf(kind: TuneKind, framework: TrainerName): string {
 
 /** The script and what it imports, by name. */
 export async function scriptsOf(kind: TuneKind, framework: TrainerName): Promise<Record<string, string>> {
-  const names = [scriptOf(kind, framework), ...SHARED]
+  const names = [scriptOf(kind, framework), ...SHARED, ...(framework === 'trl' ? ['facet_trl.py'] : [])]
   const texts = await Promise.all(names.map((name) => readFile(new URL(name, import.meta.url), 'utf8')))
   return Object.fromEntries(names.map((name, index) => [name, texts[index]!]))
 }

@@ -18,8 +18,8 @@ const segmentsOf = (messages: unknown): Segment[] =>
   python.value(
     `
 import json
-from facet_chat import to_segments
-[[one.text, one.trained] for one in to_segments(json.loads(messages), 'row')]`,
+from facet_chat import to_segments, to_turns
+[[one.text, one.trained] for one in to_segments(to_turns(json.loads(messages), 'row'))]`,
     { messages: JSON.stringify(messages) },
   )
 
@@ -27,9 +27,9 @@ const problemOf = (messages: unknown): string =>
   python.value(
     `
 import json
-from facet_chat import JobError, to_segments
+from facet_chat import JobError, to_turns
 try:
-    to_segments(json.loads(messages), 'train.jsonl, line 3')
+    to_turns(json.loads(messages), 'train.jsonl, line 3')
     said = ''
 except JobError as error:
     said = str(error)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { loadPyodide, type PyodideAPI } from 'pyodide'
 
+const TESTS = fileURLToPath(new URL('./', import.meta.url))
 export const SCRIPTS: string = fileURLToPath(new URL('../../../src/tune/python/', import.meta.url))
 
 export interface Ran {
@@ -29,7 +30,8 @@ export class Python {
     const python = await loadPyodide()
     const made = new Python(python)
     made.#mount(SCRIPTS, '/scripts')
-    python.runPython('import sys; sys.path.insert(0, "/scripts"); sys.dont_write_bytecode = True')
+    made.#mount(TESTS, '/tests')
+    python.runPython('import sys; sys.path[:0] = ["/scripts", "/tests"]; sys.dont_write_bytecode = True')
     return made
   }
 
