@@ -112,7 +112,7 @@ function notesOf({ settings }: DataSummary): string[] {
   const { seed, nearDuplicates, contextTokens, model, benchmarks, judge } = settings
   return [
     `Lengths are counted with the tokenizer of ${model}; a row may have ${format(contextTokens)} tokens.`,
-    `Near duplicates have ${percent(nearDuplicates, 1)} of their runs of ${RUN_WORDS} words in common, estimated by MinHash; of pairs that are just so similar, about 1 in 500 is missed.`,
+    `Near duplicates have ${percent(nearDuplicates, 1)} of their runs of ${RUN_WORDS} words in common, estimated by MinHash to within some 4%: rows about as similar as that may fall on either side.`,
     `The split was drawn with the seed ${seed}. Rows with the same question, and rows of which ${percent(TOGETHER, 1)} is the same, are on one side.`,
     ...(benchmarks.length > 0
       ? [
