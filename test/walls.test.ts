@@ -114,7 +114,15 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   engine: ['onnxruntime-web', 'webgpu'],
   edge: ['cloudflare:workers', 'hono', '@hono/node-server', '@opentelemetry/api', 'valibot'],
   convert: ['valibot'],
-  eval: ['hono', 'hyparquet', 'pyodide', '@google-cloud/dlp', 'libphonenumber-js', 'validator'],
+  eval: [
+    '@cortex-js/compute-engine',
+    '@google-cloud/dlp',
+    'hono',
+    'hyparquet',
+    'libphonenumber-js',
+    'pyodide',
+    'validator',
+  ],
   pull: ['@huggingface/hub'],
   tune: ['csv-parse', 'hyparquet', 'obscenity'],
   deploy: [

@@ -1,4 +1,5 @@
 /** Finds the answer in what a model wrote at length, by the rules of lm-evaluation-harness. */
+import { Algebra, checkAlgebra } from './symbolic.ts'
 import type { Grade, Grader } from './task.ts'
 
 /** Strict: the number after ####. Flexible: the last number. */
@@ -31,11 +32,18 @@ export function bbhGrader(): Grader {
 
 /** What stands between the words that Minerva's shots end with, against the last \boxed of the solution. */
 export function mathGrader(): Grader {
+  const algebra = new Algebra()
   return {
-    grade(answer, { answers: [solution = ''] }): Grade {
+    open: async () => checkAlgebra(),
+    async grade(answer, { answers: [solution = ''] }, signal): Promise<Grade> {
       const said = /Final Answer: The final answer is(.*?). I hope it is correct./.exec(answer)?.[1]
-      return toGrade('exact_match', said ?? boxed(answer), boxed(solution))
+      const [found, gold] = [said ?? boxed(answer), boxed(solution)]
+      const grade = toGrade('exact_match', found, gold)
+      if (found === undefined || gold === undefined || grade.scores.exact_match === 1) return grade
+      const right = await algebra.equal(plainMath(found), plainMath(gold), signal)
+      return { ...grade, scores: { exact_match: right ? 1 : 0 } }
     },
+    close: () => algebra.close(),
   }
 }
 
@@ -50,6 +58,7 @@ export function agievalGrader(): Grader {
   }
 }
 
+/** Right: the same text, or the same number. */
 function toGrade(measure: string, found: string | undefined, gold: string | undefined): Grade {
   const right = found !== undefined && gold !== undefined && sameMath(plainMath(found), plainMath(gold))
   return { extracted: found?.trim(), scores: { [measure]: right ? 1 : 0 } }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { letterIn } from '../../src/eval/extraction.ts'
 import type { TextQuestion } from '../../src/eval/task.ts'
 import { taskNamed } from '../../src/eval/tasks/tasks.ts'
@@ -30,7 +30,16 @@ const question = (answers: readonly string[]): TextQuestion => ({
 })
 
 const LETTERS = ['A', 'B', 'C', 'D']
-const GRADED = ['gsm8k', 'minerva_math', 'bbh_cot_fewshot', 'triviaqa', 'nq_open', 'agieval_en']
+const GRADED: readonly string[] = [
+  'gsm8k',
+  'minerva_math',
+  'bbh_cot_fewshot',
+  'triviaqa',
+  'nq_open',
+  'agieval_en',
+]
+const graders = new Map(GRADED.map((name) => [name, taskNamed(name).grader!()]))
+afterAll(() => Promise.all([...graders.values()].map((grader) => grader.close?.())))
 
 describe('what is found in an answer', () => {
   it('is told for 200 of them', () => {
@@ -44,7 +53,7 @@ describe('what is found in an answer', () => {
       expect(letterIn(answer, answers) ?? null).toBe(extracted)
       return
     }
-    const grade = await taskNamed(task).grader!().grade(answer, question(answers), signal)
+    const grade = await graders.get(task)!.grade(answer, question(answers), signal)
     expect(grade.extracted ?? null).toBe(extracted)
     expect(grade.scores).toEqual(scores)
   })
@@ -66,8 +75,8 @@ describe('what is found in an answer', () => {
       .array(fc.oneof(piece, fc.string({ unit: 'binary' })), { maxLength: 12 })
       .map((all) => all.join(''))
     const property = fc.asyncProperty(text, async (answer) => {
-      for (const name of GRADED) {
-        const { extracted, scores } = await taskNamed(name).grader!().grade(answer, question(['42']), signal)
+      for (const grader of graders.values()) {
+        const { extracted, scores } = await grader.grade(answer, question(['42']), signal)
         if (extracted !== undefined) expect(answer).toContain(extracted)
         for (const score of Object.values(scores)) expect([0, 1]).toContain(score)
       }
