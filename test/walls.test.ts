@@ -35,6 +35,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   gateway: ['types', 'errors', 'guard', 'route', 'edge'],
   integrations: ['errors', 'nearest', 'gemma', 'deploy'],
   notebook: ['errors', 'gemma', 'integrations'],
+  release: ['types', 'errors', 'check', 'client', 'gemma', 'convert', 'guard', 'eval', 'deploy', 'tune'],
   ai: ['types', 'errors'],
   deploy: ['types', 'errors', 'check', 'nearest', 'gemma', 'google', 'edge', 'file-lock'],
   tune: [
@@ -98,6 +99,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'tune',
     'integrations',
     'notebook',
+    'release',
   ],
 }
 
@@ -140,7 +142,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Files outside convert/, pull/, eval/, tune/, cli/ and deploy/ that may use Node. */
 const NODE_FILES =
-  /^(convert|pull|eval|tune|notebook|cli|deploy)\/|^file-lock\.ts$|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
+  /^(convert|pull|eval|tune|notebook|release|cli|deploy)\/|^file-lock\.ts$|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
 
 const listed = (folder: string): string[] =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })

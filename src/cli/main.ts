@@ -69,6 +69,8 @@ const COMMANDS: readonly Entry[] = [
     summary: 'write a notebook for Colab or Kaggle',
     load: () => import('./notebook.ts'),
   },
+  { name: 'release', summary: 'run the gates of a release', load: () => import('./release.ts') },
+  { name: 'card', summary: "write a model's card from what was measured", load: () => import('./card.ts') },
   { name: 'inspect', summary: 'show what a model directory holds', load: () => import('./inspect.ts') },
 ]
 
