@@ -112,7 +112,28 @@ async function carryOut<Config>(
   const stale = actions.flatMap((action) => (action.type === 'delete' ? [action.live] : []))
   await remove(target, config, stale, options)
   const live = await readAll(target, config, options)
+  if (actions.length > 0) checkStands(target, config, live, options)
   return { applied: actions, finding, endpoint: target.endpoint(live) }
+}
+
+/**
+ * Where nobody can claim a deployment, two runs may write over each other: the later wins, and the earlier
+ * must not say that what it wanted stands.
+ */
+function checkStands<Config>(
+  target: Target<Config>,
+  config: Config,
+  live: readonly LiveResource[],
+  { owner }: UpOptions,
+): void {
+  if (target.claim) return
+  const other = diff(target.want(config), live, { owner }).find(({ type }) => type !== 'delete')
+  if (!other) return
+  throw new FacetError(
+    'unavailable',
+    `CONFLICT: ${owner} was changed by somebody else meanwhile: it would take ${sayAction(other)}. Agree on one facet.config.ts, and run the command again.`,
+    { retry: 'never' },
+  )
 }
 
 function slow<Config>({ slowMs }: Target<Config>, context: Context): Context {

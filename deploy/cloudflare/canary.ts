@@ -10,11 +10,8 @@ import { type Context, call } from '../waiting.ts'
 import { OWNER_VARIABLE, SECRET_KIND, WORKER_KIND, type WorkersPlan, wantWorkers } from '../workers.ts'
 import { fromMessage, toMessage } from './canary-state.ts'
 import { listOf } from './live.ts'
-import { type WorkersOptions, WorkersTarget } from './target.ts'
+import { isShared, type WorkersOptions, WorkersTarget } from './target.ts'
 import { type Deployed, sharingOf } from './versions.ts'
-
-/** Fields of a Worker that are of all its versions. */
-const SHARED = /^(?:routes|workers_dev|observability)\b/
 
 export class WorkersCanary implements CanaryTarget {
   readonly fingerprint: string
@@ -83,7 +80,7 @@ export class WorkersCanary implements CanaryTarget {
         `Secrets of ${name} differ from those that are deployed, and a version takes those that are there; run facet up ${name} for them first.`,
       )
     const fields = actions.flatMap((one) => (one.type === 'update' ? one.fields : []))
-    const shared = fields.find((field) => SHARED.test(field))
+    const shared = fields.find(isShared)
     if (shared !== undefined)
       throw new FacetError(
         'invalid_request',

@@ -5,7 +5,7 @@ import type { Endpoint } from '../../src/types.ts'
 import type { Signal } from '../cause.ts'
 import { firstKey } from '../first-key.ts'
 import { notUp } from '../not-up.ts'
-import type { Action, JsonObject, LiveResource, Resource, Target } from '../target.ts'
+import type { Action, LiveResource, Resource, Target } from '../target.ts'
 import {
   BUCKET_KIND,
   FILES_KIND,
@@ -21,7 +21,7 @@ import { ModelBucket } from './bucket.ts'
 import { type BuildOptions, WorkerBuild } from './build.ts'
 import { listOf, messageIn, toConfig } from './live.ts'
 import { WorkerTelemetry } from './telemetry.ts'
-import { sharingOf, WorkerVersions } from './versions.ts'
+import { type Deployed, sharingOf, WorkerVersions } from './versions.ts'
 
 export interface WorkersOptions extends Omit<BuildOptions, 'cloudflare'> {
   readonly cloudflare: Cloudflare
@@ -33,6 +33,9 @@ export interface WorkersOptions extends Omit<BuildOptions, 'cloudflare'> {
 const LOOK_MS = 10_000
 /** Sends a request to one version, whatever its share. */
 const VERSION_HEADER = 'cloudflare-workers-version-overrides'
+
+/** Fields of a Worker that all its versions share. */
+export const isShared = (field: string): boolean => /^(?:routes|workers_dev|observability)\b/.test(field)
 
 export class WorkersTarget implements Target<WorkersPlan> {
   readonly name = 'workers'
@@ -150,15 +153,14 @@ export class WorkersTarget implements Target<WorkersPlan> {
       await this.#ask(what, `${this.#script}?force=true`, signal, 'DELETE')
       return
     }
-    await this.#checkUnchanged(action, signal)
-    if (this.#options.beside) await this.#applyBeside(body, signal)
-    else await this.#build.deploy(body, signal)
-  }
-
-  async #applyBeside(body: JsonObject, signal: AbortSignal): Promise<void> {
+    if (action.type === 'create' || action.fields.some(isShared)) {
+      await this.#unchanged(action, signal)
+      return this.#build.deploy(body, signal)
+    }
+    // It serves nobody while it is sent, which takes seconds; what is checked then is one request old.
     const version = await this.#build.upload(body, signal)
-    const deployed = await this.versions.deployed(signal)
-    if (!deployed) throw notUp(this.#plan.name)
+    const deployed = await this.#unchanged(action, signal)
+    if (!deployed || !this.#options.beside) return this.versions.share({ [version]: 100 }, '', signal)
     const { stable } = sharingOf(deployed)
     await this.versions.share({ [stable]: 100, [version]: 0 }, deployed.message, signal)
   }
@@ -210,10 +212,10 @@ export class WorkersTarget implements Target<WorkersPlan> {
   }
 
   /** Cloudflare changes whatever is there: what another run has deployed since it was read is not written over. */
-  async #checkUnchanged(action: Action, signal: AbortSignal): Promise<void> {
+  async #unchanged(action: Action, signal: AbortSignal): Promise<Deployed | undefined> {
     const deployed = await this.versions.deployed(signal)
     const before = action.type === 'update' ? action.live.version : ''
-    if ((deployed?.id ?? '') === before) return
+    if ((deployed?.id ?? '') === before) return deployed
     throw new FacetError(
       'unavailable',
       `CONFLICT: Worker ${this.#worker} was ${action.type === 'create' ? 'made' : 'deployed'} by somebody else meanwhile; run facet up again, which compares with that.`,
