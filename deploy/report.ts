@@ -6,7 +6,7 @@ import { CLOUD_RUN_PRICE, GKE_FEE, VERTEX_FEE } from './prices.ts'
 import type { Source } from './profiles.ts'
 import type { Speed } from './speed.ts'
 
-interface Section {
+export interface Section {
   readonly title: string
   /** Of a table with more than a name and a value. */
   readonly head?: readonly string[]
@@ -14,16 +14,20 @@ interface Section {
 }
 
 export function toText(plan: Plan): string {
-  const sections = sectionsOf(plan)
+  return toAligned(headline(plan), sectionsOf(plan))
+}
+
+/** For a terminal: all first columns are as wide as the widest. */
+export function toAligned(title: string, sections: readonly Section[]): string {
   const first = Math.max(...sections.flatMap(({ rows }) => rows.map(([name]) => name!.length)))
-  const body = sections.map(({ title, head, rows }) => {
+  const body = sections.map(({ title: name, head, rows }) => {
     const lines = head ? [head, ...rows] : rows
     const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)))
     widths[0] = first
     const text = lines.map((line) => line.map((cell, at) => cell.padEnd(widths[at]!)).join('  '))
-    return `${title}\n${text.map((line) => `  ${line.trimEnd()}\n`).join('')}`
+    return `${name}\n${text.map((line) => `  ${line.trimEnd()}\n`).join('')}`
   })
-  return `${headline(plan)}\n\n${body.join('\n')}`
+  return `${title}\n\n${body.join('\n')}`
 }
 
 export function toMarkdown(plan: Plan): string {
@@ -102,12 +106,12 @@ function acceleratedSections(plan: AcceleratedPlan): Section[] {
     {
       title: 'Sources',
       rows: [
-        ['accelerator', source(accelerator.source)],
-        ['server', source(server.source)],
-        ['price', source(offer.source)],
-        ['fee', source(vertex(plan) ? VERTEX_FEE.source : GKE_FEE.source)],
-        ['speed as asked', source(plan.speed.asked.source)],
-        ['speed when full', source(plan.speed.full.source)],
+        ['accelerator', toSourceText(accelerator.source)],
+        ['server', toSourceText(server.source)],
+        ['price', toSourceText(offer.source)],
+        ['fee', toSourceText(vertex(plan) ? VERTEX_FEE.source : GKE_FEE.source)],
+        ['speed as asked', toSourceText(plan.speed.asked.source)],
+        ['speed when full', toSourceText(plan.speed.full.source)],
       ],
     },
   ]
@@ -190,8 +194,8 @@ function cpuSections(plan: CpuPlan): Section[] {
     {
       title: 'Sources',
       rows: [
-        ['price', source(CLOUD_RUN_PRICE.source)],
-        ['speed', source(plan.speed!.source)],
+        ['price', toSourceText(CLOUD_RUN_PRICE.source)],
+        ['speed', toSourceText(plan.speed!.source)],
       ],
     },
   ]
@@ -212,5 +216,6 @@ const dollars = (value: number): string => `$${value.toFixed(2)}`
 const round = (value: number): string => `$${whole(Math.round(value))}`
 const count = (value: number, noun: string): string => `${value} ${noun}${value === 1 ? '' : 's'}`
 const speed = ({ tokensPerSecond, kind }: Speed): string => `${whole(tokensPerSecond)} tokens/s (${kind})`
-const source = ({ what, date }: Source): string => `${what} (${date})`
+/** As a plan names its sources. */
+export const toSourceText = ({ what, date }: Source): string => `${what} (${date})`
 const escaped = (cell: string): string => cell.replaceAll('|', '\\|')

@@ -17,3 +17,9 @@ export async function scriptsOf(kind: TuneKind, framework: TrainerName): Promise
   const texts = await Promise.all(names.map((name) => readFile(new URL(name, import.meta.url), 'utf8')))
   return Object.fromEntries(names.map((name, index) => [name, texts[index]!]))
 }
+
+/** What counts the attempts around a script, where machines may be taken away. */
+export async function attemptScript(): Promise<Record<string, string>> {
+  const name = 'facet_attempt.py'
+  return { [name]: await readFile(new URL(name, import.meta.url), 'utf8') }
+}

@@ -1,0 +1,153 @@
+/** A tuning's plan as people read it in a terminal. The same plan gives the same bytes. */
+import { GKE_FEE, VERTEX_FEE } from '../../../deploy/prices.ts'
+import { type Section, toAligned, toSourceText } from '../../../deploy/report.ts'
+import { countParameters } from '../../gemma/memory-plan.ts'
+import type { DataFile, JobMachines, JobPlan } from './job.ts'
+import { trainedParameters } from './memory.ts'
+import { deadlineHours } from './plan.ts'
+import { chooseHyperparameters, chooseLora } from './settings.ts'
+import { SLICE_SOURCE } from './topology.ts'
+
+export function toText(plan: JobPlan): string {
+  const { machines, name, kind, on, spec } = plan
+  const where = spec.region === undefined || !machines ? '' : ` in ${spec.region}`
+  const sections = [
+    what(plan),
+    ...(machines ? [memory(machines), money(plan, machines)] : []),
+    files(plan),
+    sources(plan),
+  ]
+  return toAligned(`${name}: ${kind} on ${on}${where}`, sections)
+}
+
+/** The whole plan, with the shapes of its model left out. */
+export function toJson(plan: JobPlan): string {
+  const leave = (key: string, value: unknown): unknown => (key === 'config' ? undefined : value)
+  return `${JSON.stringify(plan, leave, 2)}\n`
+}
+
+function what({ model, trainer, image, machines, spec, kind, maxPreemptions }: JobPlan): Section {
+  const chosen = chooseHyperparameters(spec, model.config.contextTokens)
+  const lora = chooseLora(spec)
+  const method = spec.method ?? 'lora'
+  const trained = trainedParameters({ config: model.config, kind, method, lora, hyperparameters: chosen })
+  const how = method === 'full' ? 'all' : `rank ${lora.rank} in ${lora.modules.length} kinds of matrices`
+  return {
+    title: 'What runs',
+    rows: [
+      ['model', `${model.id}, ${billions(countParameters(model.config).total)} parameters`],
+      ['method', `${method}: ${how}, ${millions(trained)} parameters are trained`],
+      ['trainer', `${trainer.title} ${trainer.version}, ${image}`],
+      ...(machines ? machineRows(machines) : []),
+      [
+        'batch',
+        `${chosen.batchSize} rows of at most ${whole(chosen.contextTokens)} tokens a device, times ${chosen.gradientAccumulation}`,
+      ],
+      ['checkpoints', `every ${chosen.saveEverySteps} steps; at most ${maxPreemptions} preemptions`],
+    ],
+  }
+}
+
+function machineRows({
+  accelerator,
+  machine,
+  devices,
+  hosts,
+  topology,
+  sharding,
+  capacity,
+  offer,
+}: JobMachines): string[][] {
+  const slice = hosts > 1 ? ` on ${hosts} hosts, topology ${topology}` : ''
+  const ways = (['data', 'fsdp', 'tensor'] as const).filter((way) => sharding[way] > 1)
+  const split = ways.map((way) => `${way} ${sharding[way]}`).join(', ')
+  return [
+    ['machine', `${machine.type}: ${devices} × ${accelerator.title}${slice}`],
+    ...(split === '' ? [] : [['sharding', split]]),
+    ['capacity', `${capacity}, in ${offer.zones.join(', ')}`],
+  ]
+}
+
+function memory({ memory: planned }: JobMachines): Section {
+  const row = (name: string, bytes: number, more = ''): string[] => [name, gigabytes(bytes), more]
+  const others = planned.otherBytes === 0 ? [] : [row('other models, samples', planned.otherBytes)]
+  return {
+    title: 'Memory of a device (an estimate)',
+    head: ['', 'GB', ''],
+    rows: [
+      row('usable', planned.usableBytes, `of ${gigabytes(planned.deviceBytes)}`),
+      row('weights', planned.weightBytes),
+      row('gradients', planned.gradientBytes),
+      row('optimizer', planned.optimizerBytes, 'AdamW, float32'),
+      row('activations', planned.activationBytes, 'with gradient checkpointing'),
+      ...others,
+      row('together', planned.neededBytes),
+    ],
+  }
+}
+
+function money(plan: JobPlan, { dollarsPerHour, capacity }: JobMachines): Section {
+  const { estimate, on } = plan
+  const limit = deadlineHours(plan)
+  const fee =
+    on === 'vertex'
+      ? `with Vertex AI's ${VERTEX_FEE.share * 100}%`
+      : `with $${GKE_FEE.hour.toFixed(2)} for the cluster`
+  const hour =
+    dollarsPerHour === undefined
+      ? `no price is on file for ${capacity}`
+      : `$${dollarsPerHour.toFixed(2)}, ${fee}`
+  const total = estimate?.dollars === undefined ? '' : `, $${estimate.dollars.toFixed(2)}`
+  return {
+    title: 'Money (US dollars)',
+    rows: [
+      ['an hour', hour],
+      ...(estimate
+        ? [
+            [
+              'in all',
+              `about ${hours(estimate.hours)}${total}: ${whole(estimate.steps)} steps, ${whole(estimate.tokens)} tokens (an estimate)`,
+            ],
+          ]
+        : []),
+      ...(limit === undefined ? [] : [['guard', `the job is ended after ${hours(limit)}`]]),
+    ],
+  }
+}
+
+function files({ data, folders }: JobPlan): Section {
+  return {
+    title: 'Files',
+    rows: [
+      ['data', fileText(data.train)],
+      ...(data.eval ? [['evaluation', fileText(data.eval)]] : []),
+      ['written to', folders.out],
+    ],
+  }
+}
+
+function fileText({ from, rows }: DataFile): string {
+  return rows === undefined ? from : `${from}, ${whole(rows)} rows`
+}
+
+function sources({ trainer, machines }: JobPlan): Section {
+  const rows = [['trainer', toSourceText(trainer.source)]]
+  if (!machines) return { title: 'Sources', rows }
+  const { accelerator, offer, hosts } = machines
+  return {
+    title: 'Sources',
+    rows: [
+      ...rows,
+      ['accelerator', toSourceText(accelerator.source)],
+      ...(hosts > 1 ? [['slice', toSourceText(SLICE_SOURCE)]] : []),
+      ['price', toSourceText(offer.source)],
+    ],
+  }
+}
+
+const gigabytes = (bytes: number): string => (bytes / 1e9).toFixed(2)
+const billions = (value: number): string => `${(value / 1e9).toFixed(2)} billion`
+const millions = (value: number): string => `${(value / 1e6).toFixed(1)} million`
+const whole = (value: number): string => value.toLocaleString('en-US')
+const hours = (value: number): string =>
+  value < 1 ? `${Math.max(1, Math.round(value * 60))} minutes` : `${value.toFixed(1)} hours`
