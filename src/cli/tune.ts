@@ -1,8 +1,21 @@
 /** `facet tune`: a model made better at what it is for. */
 import { Command } from 'commander'
 import { command as data } from './tune-data.ts'
+import { command as job } from './tune-job.ts'
+import { command as logs } from './tune-logs.ts'
 import { command as preferences } from './tune-preferences.ts'
+import { command as status } from './tune-status.ts'
+import { command as stop } from './tune-stop.ts'
 
 export function command(): Command {
-  return new Command().description('Tune a model.').addCommand(data()).addCommand(preferences())
+  return new Command()
+    .description('Tune a model.')
+    .addCommand(data())
+    .addCommand(preferences())
+    .addCommand(job('sft'))
+    .addCommand(job('reward'))
+    .addCommand(job('rlhf'))
+    .addCommand(status())
+    .addCommand(logs())
+    .addCommand(stop())
 }

@@ -1,5 +1,4 @@
 /** `facet up`: makes a deployment what facet.config.ts says, and waits until it answers. */
-import { hostname, userInfo } from 'node:os'
 import { Command } from 'commander'
 import { contentHash } from '../../deploy/content-hash.ts'
 import { checkDue, guardState, stateOf } from '../../deploy/guard.ts'
@@ -13,6 +12,7 @@ import { FacetError } from '../errors.ts'
 import { TARGET_ARGUMENT } from './deployment.ts'
 import { withDeployment } from './open-deployment.ts'
 import { showSteps } from './steps.ts'
+import { atWork } from './user-name.ts'
 
 export function command(): Command {
   return new Command()
@@ -41,7 +41,7 @@ export function command(): Command {
           await writeState(folder, name, stateOf(plan, Date.now(), before))
           const done = await up(target, plan, {
             owner: name,
-            claimant: { by: `${userName()}@${hostname()} in ${folder}`, plan: hashOf(plan) },
+            claimant: { by: atWork(folder), plan: hashOf(plan) },
             signal,
             onStep: showSteps(process.stderr),
           })
@@ -56,12 +56,3 @@ export function command(): Command {
 
 /** Of the plan as its JSON says it, in which nothing is undefined. */
 const hashOf = (plan: Plan): string => contentHash(JSON.parse(JSON.stringify(plan)) as JsonObject)
-
-/** In a container the user may have no name. */
-function userName(): string {
-  try {
-    return userInfo().username
-  } catch {
-    return 'somebody'
-  }
-}

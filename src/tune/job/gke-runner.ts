@@ -68,6 +68,7 @@ export class GkeRunner implements Runner {
 
   async observe(plan: JobPlan, signal: AbortSignal): Promise<Observation | undefined> {
     const seen = await lookAtJob(this.#options.client, plan, signal)
+    if (!seen) checkNoOther(plan, active(await this.#jobs(plan, signal)))
     return toObservation(plan, seen, await this.#written(plan, seen?.job, signal))
   }
 
@@ -91,10 +92,8 @@ export class GkeRunner implements Runner {
    */
   async #stands(plan: JobPlan, context: Context): Promise<boolean> {
     const jobs = await call(`look for ${plan.name}`, (signal) => this.#jobs(plan, signal), context)
-    const active = jobs.filter((job) => !isOver(job) && job.metadata.deletionTimestamp === undefined)
-    const other = active.find(({ metadata }) => metadata.name !== runName(plan))
-    if (other) throw underWay(plan, `with another spec, as ${other.metadata.name}`)
-    const same = active[0]
+    checkNoOther(plan, active(jobs))
+    const [same] = active(jobs)
     if (same) {
       const wanted = wantGkeJob(plan).find(({ kind }) => BILLABLE.includes(kind))!
       const [is, was] = [wanted.body, same].map((one) => at(one, 'metadata', 'annotations', SPEC_ANNOTATION))
@@ -187,6 +186,16 @@ export class GkeRunner implements Runner {
 
 function isOver(job: KubeObject): boolean {
   return ['Complete', 'Completed', 'Failed'].some((type) => conditionOf(job, type)?.status === 'True')
+}
+
+function active(jobs: readonly KubeObject[]): KubeObject[] {
+  return jobs.filter((job) => !isOver(job) && job.metadata.deletionTimestamp === undefined)
+}
+
+/** @throws FacetError invalid_request, where another run of the same tuning is under way */
+function checkNoOther(plan: JobPlan, jobs: readonly KubeObject[]): void {
+  const other = jobs.find(({ metadata }) => metadata.name !== runName(plan))
+  if (other) throw underWay(plan, `with another spec or other data, as ${other.metadata.name}`)
 }
 
 function underWay({ name }: JobPlan, how: string): FacetError {

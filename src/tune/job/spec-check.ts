@@ -160,6 +160,9 @@ function checkKind(spec: TuneSpec, path: Path): void {
     throw new ConfigProblem([...path, 'hyperparameters', only], `has no effect on ${spec.kind}; leave it out`)
 }
 
+/** A tuning's name is part of the names of pods. @throws ConfigProblem */
+export const checkTuningName: Check = label(30)
+
 /**
  * Everything under `tunings`. A tuning may go on from another's result by its name, which is replaced by a place
  * when it is planned; here it only has to be there.
@@ -176,5 +179,5 @@ export const checkTunings: Check = (value, path) => {
         placed[field] = 'gs://bucket/result'
     checkTuning(placed, at)
   })(value, path)
-  for (const name of Object.keys(value as object)) label(30)(name, [...path, name])
+  for (const name of Object.keys(value as object)) checkTuningName(name, [...path, name])
 }

@@ -1,0 +1,65 @@
+/** `facet tune sft|reward|rlhf`: starts a tuning, or goes on watching it, until it has ended. */
+import { Command } from 'commander'
+import { FacetError } from '../errors.ts'
+import { readInputs } from '../tune/job/inputs.ts'
+import type { Observation } from '../tune/job/job.ts'
+import { toJson, toText } from '../tune/job/report.ts'
+import type { TuneKind } from '../tune/job/spec.ts'
+import { watchJob } from '../tune/job/watch.ts'
+import { showSteps } from './steps.ts'
+import { addTuneFlags } from './tune-flags.ts'
+import { planTuning, TUNING_ARGUMENT, type TuneFlags, withTuning } from './tune-open.ts'
+import { showJob, toLine } from './tune-show.ts'
+import { atWork } from './user-name.ts'
+
+interface Flags extends TuneFlags {
+  readonly dryRun?: true
+  readonly json?: true
+  readonly detach?: true
+}
+
+const SUMMARIES: Readonly<Record<TuneKind, string>> = {
+  sft: 'Train a model on conversations (supervised fine-tuning).',
+  reward: 'Train a reward model on pairs of answers that people judged.',
+  rlhf: 'Train a model to answer as its reward model likes, near to what it was.',
+}
+
+export function command(kind: TuneKind): Command {
+  const made = new Command(kind)
+    .description(
+      `${SUMMARIES[kind]} Starts the job that facet.config.ts says, or goes on watching it. Ctrl+C leaves it running.`,
+    )
+    .argument('<name>', TUNING_ARGUMENT)
+    .option('--config <file>', 'the file, or its folder (default: facet.config.ts, where there is one)')
+    .option('--dry-run', 'show the plan with its price, and start nothing')
+    .option('--json', 'with --dry-run: print JSON')
+    .option('--detach', 'do not watch it once it is started')
+  return addTuneFlags(made).action((name: string, flags: Flags) => run(name, flags, kind))
+}
+
+async function run(name: string, flags: Flags, kind: TuneKind): Promise<void> {
+  const planned = await planTuning(name, flags, kind)
+  const { plan, folder } = planned
+  if (flags.dryRun) {
+    process.stdout.write(flags.json ? toJson(plan) : toText(plan))
+    return
+  }
+  process.stderr.write(toText(plan))
+  const inputs = await readInputs(plan.spec, folder)
+  const last = await withTuning(planned, async ({ runner, signal }): Promise<Observation | undefined> => {
+    const onStep = showSteps(process.stderr)
+    const { applied } = await runner.start(plan, inputs, { by: atWork(folder), signal, onStep })
+    process.stderr.write(
+      applied.length === 0 ? `${plan.run} is there already.\n` : `${plan.run} is started.\n`,
+    )
+    if (flags.detach) return undefined
+    return watchJob(runner, plan, { signal, onLook: showJob(process.stderr) })
+  })
+  if (!last) return
+  if (last.state === 'failed') {
+    const lines = last.cause?.cause === 'CRASH' ? last.cause.lines.map((line) => `  ${line}\n`).join('') : ''
+    process.stderr.write(lines)
+    throw new FacetError('unavailable', toLine(last))
+  }
+  process.stdout.write(`${toLine(last)} The result is in ${plan.folders.out}/result.\n`)
+}

@@ -1,0 +1,31 @@
+/** `facet tune status`: how a tuning does; where it does not run, the one cause. */
+import { Command } from 'commander'
+import { call } from '../../deploy/waiting.ts'
+import { FacetError } from '../errors.ts'
+import { addTuneFlags } from './tune-flags.ts'
+import { planTuning, TUNING_ARGUMENT, type TuneFlags, withTuning } from './tune-open.ts'
+import { toLine } from './tune-show.ts'
+
+interface Flags extends TuneFlags {
+  readonly json?: true
+}
+
+export function command(): Command {
+  const made = new Command('status')
+    .description('Say how a tuning does: its state and step; where it does not run, the one cause.')
+    .argument('<name>', TUNING_ARGUMENT)
+    .option('--config <file>', 'the file, or its folder (default: facet.config.ts, where there is one)')
+    .option('--json', 'print JSON, with every step so far')
+  return addTuneFlags(made).action(async (name: string, flags: Flags) => {
+    const planned = await planTuning(name, flags)
+    const seen = await withTuning(planned, ({ runner, plan, signal }) =>
+      call(`look at ${name}`, (one) => runner.observe(plan, one), { signal }),
+    )
+    if (!seen) {
+      const { kind } = planned.plan
+      throw new FacetError('not_found', `${name} is not under way; run facet tune ${kind} ${name}.`)
+    }
+    const lines = seen.cause?.cause === 'CRASH' ? seen.cause.lines.map((line) => `  ${line}\n`).join('') : ''
+    process.stdout.write(flags.json ? `${JSON.stringify(seen, null, 2)}\n` : `${toLine(seen)}\n${lines}`)
+  })
+}
