@@ -124,7 +124,10 @@ export type JobLine =
       readonly seconds?: number
       /** Of rlhf. */
       readonly reward?: number
+      /** Of rlhf: from the policy to the model it started from, in nats an answer. */
       readonly kl?: number
+      /** Of rlhf: mean length of the answers, in tokens. */
+      readonly length?: number
       /** Of reward: share of the pairs that it ranks as people do. */
       readonly accuracy?: number
     }

@@ -5,6 +5,7 @@ Written for trl 1.13, transformers 5.18, peft 0.21 and accelerate 1.15.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ def load_tokenizer(job: Job) -> Any:
         if tokenizer.convert_tokens_to_ids(token) in (None, tokenizer.unk_token_id):
             raise JobError(f"The tokenizer of {job.model} has no {token}; take a Gemma.")
     return tokenizer
+
+
+def tokenizing(tokenizer: Any) -> Callable[[str], list[int]]:
+    return lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def loading_options(job: Job) -> dict[str, Any]:
@@ -89,7 +94,8 @@ def training_arguments(job: Job, run: Run, evaluated: bool) -> dict[str, Any]:
         "gradient_accumulation_steps": chosen.gradient_accumulation,
         "gradient_checkpointing": True,
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
-        "bf16": True,
+        "bf16": torch.cuda.is_available(),
+        "use_cpu": not torch.cuda.is_available(),
         "seed": chosen.seed,
         "logging_steps": chosen.log_every_steps,
         "logging_first_step": True,
@@ -118,7 +124,7 @@ class Watch(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         logs = logs or {}
         if "loss" in logs:
-            more = {name: logs[name] for name in ("reward", "kl", "accuracy") if name in logs}
+            more = {name: logs[name] for name in ("reward", "kl", "length", "accuracy") if name in logs}
             tokens = int(logs.get("num_tokens", state.num_input_tokens_seen))
             self.run.step(state.global_step, state.max_steps, logs["loss"], logs["learning_rate"], tokens, **more)
         if "eval_loss" in logs:
@@ -136,8 +142,10 @@ class Watch(TrainerCallback):
         self.run.complete(state.global_step)
 
 
-def train_and_save(trainer: Any, tokenizer: Any, run: Run) -> None:
-    """Trains from the newest complete checkpoint, and writes the result."""
+def train_and_save(
+    trainer: Any, tokenizer: Any, run: Run, add: Callable[[Path], None] = lambda result: None
+) -> None:
+    """Trains from the newest complete checkpoint, and writes the result. `add` may write more files into it."""
     checkpoint = run.resume()
     PartialState().wait_for_everyone()
     trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
@@ -150,4 +158,5 @@ def train_and_save(trainer: Any, tokenizer: Any, run: Run) -> None:
     trainer.save_model(str(result))
     if run.main:
         tokenizer.save_pretrained(str(result))
+    add(result)
     run.finish(trainer.state.global_step, PACKAGES)

@@ -11,9 +11,17 @@ export function scriptOf(kind: TuneKind, framework: TrainerName): string {
   return `${kind}_${framework}.py`
 }
 
+/** Of Hugging Face's trainers, besides. */
+const ON_TRL: Readonly<Record<TuneKind, readonly string[]>> = {
+  sft: ['facet_trl.py'],
+  reward: ['facet_trl.py', 'facet_pairs.py'],
+  // Answers are scored as the reward model was trained.
+  rlhf: ['facet_trl.py', 'facet_pairs.py', 'reward_trl.py'],
+}
+
 /** The script and what it imports, by name. */
 export async function scriptsOf(kind: TuneKind, framework: TrainerName): Promise<Record<string, string>> {
-  const names = [scriptOf(kind, framework), ...SHARED, ...(framework === 'trl' ? ['facet_trl.py'] : [])]
+  const names = [scriptOf(kind, framework), ...SHARED, ...(framework === 'trl' ? ON_TRL[kind] : [])]
   const texts = await Promise.all(names.map((name) => readFile(new URL(name, import.meta.url), 'utf8')))
   return Object.fromEntries(names.map((name, index) => [name, texts[index]!]))
 }

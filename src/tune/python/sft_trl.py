@@ -10,18 +10,15 @@ from trl import SFTConfig, SFTTrainer
 
 from facet_chat import encode_file
 from facet_job import Job, Run, run_job
-from facet_trl import Watch, load_model, load_tokenizer, lora_config, train_and_save, training_arguments
+from facet_trl import Watch, load_model, load_tokenizer, lora_config, tokenizing, train_and_save, training_arguments
 
 # What PyTorch's cross entropy leaves out.
 IGNORED = -100
 
 
 def to_dataset(path: Path, tokenizer: Any, job: Job, run: Run) -> Dataset:
-    def tokenize(text: str) -> list[int]:
-        return tokenizer(text, add_special_tokens=False)["input_ids"]
-
     context = job.hyperparameters.context_tokens
-    rows, left_out = encode_file(path, tokenize, tokenizer.bos_token_id, context)
+    rows, left_out = encode_file(path, tokenizing(tokenizer), tokenizer.bos_token_id, context)
     if left_out:
         run.record("left_out", file=path.name, rows=left_out, context_tokens=context)
     return Dataset.from_list(

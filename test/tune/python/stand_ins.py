@@ -132,6 +132,7 @@ class Trainer:
 
 def hugging_face():
     module("torch", bfloat16="bfloat16", float32="float32")
+    module("torch.cuda", is_available=lambda: True)
     module("accelerate", PartialState=lambda: types.SimpleNamespace(process_index=0, wait_for_everyone=lambda: None))
     module("datasets", Dataset=types.SimpleNamespace(from_list=list))
     module(
