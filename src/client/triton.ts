@@ -33,6 +33,9 @@ export function triton(options: ClientOptions): ClientOptions {
     toRequest: (prompt, body) => ({
       text_input: prompt,
       max_tokens: body.max_tokens ?? DEFAULT_MAX_TOKENS,
+      // Without a default in its older models, which refuse requests that leave them out.
+      bad_words: '',
+      stop_words: '',
       ...Object.fromEntries(
         Object.entries(INPUTS).flatMap(([field, input]) =>
           body[field] === undefined ? [] : [[input, body[field]]],

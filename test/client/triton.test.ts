@@ -30,6 +30,8 @@ describe('a client of Triton', () => {
         method: 'POST',
         body: {
           text_input: expect.stringContaining('<start_of_turn>user\nHi<end_of_turn>'),
+          bad_words: '',
+          stop_words: '',
           max_tokens: 7,
           temperature: 0.5,
           random_seed: 3,
