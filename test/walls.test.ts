@@ -29,7 +29,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   convert: ['types', 'errors', 'gemma'],
   pull: ['types', 'errors', 'file-lock', 'gemma', 'client', 'convert'],
   eval: ['types', 'errors', 'nearest', 'check', 'random', 'chart', 'columns', 'file-lock', 'client', 'pull'],
-  guard: ['types', 'errors', 'gemma'],
+  guard: ['types', 'errors', 'check', 'gemma'],
   edge: ['types', 'errors', 'nearest', 'model-ids', 'gemma', 'client', 'guard', 'engine'],
   openai: ['types', 'errors', 'client', 'edge'],
   gateway: ['types', 'errors', 'guard', 'route', 'edge'],
@@ -142,7 +142,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Files outside convert/, pull/, eval/, tune/, cli/ and deploy/ that may use Node. */
 const NODE_FILES =
-  /^(convert|pull|eval|tune|notebook|release|cli|deploy)\/|^file-lock\.ts$|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
+  /^(convert|pull|eval|tune|notebook|release|cli|deploy)\/|^file-lock\.ts$|^guard\/audit-file\.ts$|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
 
 const listed = (folder: string): string[] =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })

@@ -138,7 +138,7 @@ export async function toEdgeOptions(
       origins: flags.allowOrigin === '*' ? ('*' as const) : flags.allowOrigin && toList(flags.allowOrigin),
       hosts: named.includes('*') ? undefined : hosts,
     }),
-    layers: toGuards(flags),
+    layers: await toGuards(flags),
     logPrompts: flags.log === 'prompts',
     log: flags.log === 'none' ? undefined : writeLine,
   })

@@ -1,11 +1,24 @@
 /** The flags of `facet serve` that put guards around the model. */
+import { readFile } from 'node:fs/promises'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { createClient } from '../client/http.ts'
-import { inputGuard, type Judge, outputGuard, shieldJudge } from '../guard/guard.ts'
+import { FacetError } from '../errors.ts'
+import {
+  type AuditRecord,
+  audit,
+  type GuardOptions,
+  inputGuard,
+  type Judge,
+  outputGuard,
+  type Policy,
+  shieldJudge,
+  toPolicies,
+} from '../guard/guard.ts'
 import type { Layer } from '../types.ts'
 
 /** Who judges whether a text is safe. */
 export interface JudgeFlags {
+  readonly guardPolicies?: string
   readonly guard?: string
   readonly guardModel?: string
   readonly guardForm: 'prompt' | 'chat'
@@ -14,18 +27,27 @@ export interface JudgeFlags {
 
 export interface GuardFlags extends JudgeFlags {
   readonly guardFailure: 'closed' | 'open'
+  readonly guardAudit?: string
+  readonly guardAuditTexts?: true
 }
 
 export function addGuardFlags(command: Command): Command {
-  return addJudgeFlags(command).addOption(
-    new Option(
-      '--guard-failure <way>',
-      'what becomes of texts the judge cannot judge: refused, or let through',
+  return addJudgeFlags(command)
+    .addOption(
+      new Option(
+        '--guard-failure <way>',
+        'what becomes of texts the judge cannot judge: refused, or let through',
+      )
+        .env('FACET_GUARD_FAILURE')
+        .choices(['closed', 'open'])
+        .default('closed'),
     )
-      .env('FACET_GUARD_FAILURE')
-      .choices(['closed', 'open'])
-      .default('closed'),
-  )
+    .addOption(
+      new Option('--guard-audit <file>', 'write every decision there, with a hash instead of the text').env(
+        'FACET_GUARD_AUDIT',
+      ),
+    )
+    .option('--guard-audit-texts', 'write questions and answers there, too')
 }
 
 export function addJudgeFlags(command: Command): Command {
@@ -52,18 +74,36 @@ export function addJudgeFlags(command: Command): Command {
         .default(0.5)
         .argParser(toProbability),
     )
+    .addOption(
+      new Option(
+        '--guard-policies <file>',
+        "what is judged: JSON, a list of name, rule and threshold (default: ShieldGemma's four)",
+      ).env('FACET_GUARD_POLICIES'),
+    )
 }
 
-/** @throws FacetError when the address is none */
-export function toGuards(flags: GuardFlags): Layer[] {
-  const judge = toJudge(flags)
+/** @throws FacetError when the address is none, the policies are wrong, or the audit log cannot be written */
+export async function toGuards(flags: GuardFlags): Promise<Layer[]> {
+  const judge = await toJudge(flags)
   if (!judge) return []
-  const options = { judge, onFailure: flags.guardFailure }
+  const { guardFailure: onFailure, guardAudit, guardAuditTexts: texts = false } = flags
+  const onJudgement = guardAudit === undefined ? undefined : await auditTo(guardAudit, texts)
+  const options = { judge, onFailure, ...(onJudgement && { onJudgement }) }
   return [inputGuard(options), outputGuard(options)]
 }
 
-/** Undefined: none is named. @throws FacetError when the address is none */
-export function toJudge({ guard, guardModel, guardForm, guardThreshold }: JudgeFlags): Judge | undefined {
+async function auditTo(path: string, texts: boolean): Promise<NonNullable<GuardOptions['onJudgement']>> {
+  const { AuditFile } = await import('../guard/audit-file.ts')
+  const file = await AuditFile.open(path)
+  const write = (record: AuditRecord): void => {
+    file.append(record).catch((error: Error) => process.stderr.write(`facet: ${error.message}\n`))
+  }
+  return audit({ key: file.key, write, texts })
+}
+
+/** Undefined: none is named. @throws FacetError when the address is none, or the policies are wrong */
+export async function toJudge(flags: JudgeFlags): Promise<Judge | undefined> {
+  const { guard, guardModel, guardForm, guardThreshold, guardPolicies } = flags
   if (guard === undefined) return undefined
   const apiKey = process.env.FACET_GUARD_KEY
   const backend = createClient({
@@ -72,7 +112,19 @@ export function toJudge({ guard, guardModel, guardForm, guardThreshold }: JudgeF
     ...(guardModel !== undefined && { model: guardModel }),
     ...(apiKey !== undefined && { apiKey }),
   })
-  return shieldJudge({ backend, form: guardForm, threshold: guardThreshold })
+  const policies = guardPolicies === undefined ? undefined : await readPolicies(guardPolicies)
+  return shieldJudge({ backend, form: guardForm, threshold: guardThreshold, ...(policies && { policies }) })
+}
+
+async function readPolicies(file: string): Promise<readonly Policy[]> {
+  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    const why = cause.code === 'ENOENT' ? 'is not there' : `cannot be read (${cause.code})`
+    throw new FacetError('io_failed', `${file} ${why}; give a JSON file with --guard-policies.`, {
+      field: 'guard-policies',
+      cause,
+    })
+  })
+  return toPolicies(text, file)
 }
 
 function toProbability(text: string): number {

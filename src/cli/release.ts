@@ -59,7 +59,7 @@ export function command(): Command {
 async function run(dir: string, flags: Flags): Promise<void> {
   const { checkpoint, baseline, run: own, corpus, data, baseModel, benchmarkData } = flags
   const limits = flags.gates === undefined ? DEFAULT_LIMITS : await readLimits(flags.gates)
-  const judge = toJudge(flags)
+  const judge = await toJudge(flags)
   const out = flags.out ?? `${dir.replace(/[\\/]+$/, '')}.release`
   const stop = new AbortController()
   const { signal } = stop

@@ -114,7 +114,7 @@ async function prepare(
   const skip = OPTIONAL_CHECKS.filter((check) => flags.skip.includes(check))
   const model = await readTunedModel(flags.model)
   const contextTokens = flags.context ?? model.contextTokens
-  const judge = toJudge(flags)
+  const judge = await toJudge(flags)
   const settings: DataSettings = {
     seed,
     evalShare: flags.eval,

@@ -3,9 +3,11 @@ import type { Layer } from '../types.ts'
 import { type GuardOptions, passes, questionOf } from './judge.ts'
 import { override } from './layer.ts'
 
+export { type AuditOptions, type AuditRecord, audit } from './audit.ts'
 export type { Exhibit, GuardOptions, Judge, Judgement, Verdict } from './judge.ts'
 export { override, stack } from './layer.ts'
 export { type OutputGuardOptions, outputGuard } from './output-guard.ts'
+export { toPolicies } from './policies.ts'
 export { DEFAULT_POLICIES, type Policy, type ShieldOptions, shieldJudge } from './shield-judge.ts'
 
 /** What may not be asked is not computed: the answer is nothing but the finish reason `content_filter`. */

@@ -40,8 +40,8 @@ export interface GuardOptions {
   readonly onFailure?: 'closed' | 'open'
   /** A judge that takes longer has failed. Default 30,000. */
   readonly timeoutMs?: number
-  /** Told of every judgement. */
-  readonly onJudgement?: (judgement: Judgement) => void
+  /** Told of every judgement, and what it was about: `audit` makes records of them. */
+  readonly onJudgement?: (judgement: Judgement, exhibit: Exhibit) => void
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000
@@ -60,12 +60,12 @@ export async function passes(
   const limit = AbortSignal.timeout(timeoutMs)
   try {
     const verdict = await judge(exhibit, { signal: signal ? AbortSignal.any([signal, limit]) : limit })
-    onJudgement?.({ side, passed: verdict.allowed, verdict })
+    onJudgement?.({ side, passed: verdict.allowed, verdict }, exhibit)
     return verdict.allowed
   } catch (thrown) {
     if (signal?.aborted) throw toFacetError(thrown)
     const error = toFacetError(thrown)
-    onJudgement?.({ side, passed: onFailure === 'open', error })
+    onJudgement?.({ side, passed: onFailure === 'open', error }, exhibit)
     if (onFailure === 'open') return true
     throw new FacetError(
       'unavailable',
