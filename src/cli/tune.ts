@@ -1,6 +1,7 @@
 /** `facet tune`: a model made better at what it is for. */
 import { Command } from 'commander'
 import { command as data } from './tune-data.ts'
+import { command as fetch } from './tune-fetch.ts'
 import { command as job } from './tune-job.ts'
 import { command as logs } from './tune-logs.ts'
 import { command as preferences } from './tune-preferences.ts'
@@ -11,6 +12,7 @@ export function command(): Command {
   return new Command()
     .description('Tune a model.')
     .addCommand(data())
+    .addCommand(fetch())
     .addCommand(preferences())
     .addCommand(job('sft'))
     .addCommand(job('reward'))

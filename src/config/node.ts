@@ -7,6 +7,8 @@ import { type Engine, loadEngine } from '../engine/node.ts'
 import { FacetError } from '../errors.ts'
 import { applicationDefault } from '../google/node.ts'
 import type { Router } from '../route/router.ts'
+import { withTunedAdapters, withTunedNames } from '../tune/home/names.ts'
+import { readTuned, type TunedModels } from '../tune/home/tuned.ts'
 import type { Backend, Endpoint } from '../types.ts'
 import { type BackendContext, createBackends, createRouter } from './backends.ts'
 import type { FacetConfig } from './config.ts'
@@ -42,7 +44,7 @@ export async function loadConfig(path: string = CONFIG_FILE): Promise<LoadedConf
   const value = await imported(file)
   const engines: Engine[] = []
   try {
-    const config = checkConfig(value, Object.keys(deployed))
+    const config = withTuned(checkConfig(value, Object.keys(deployed)), await readTuned(dirname(file)))
     const placed = async <T>(make: Promise<T>): Promise<T> => {
       try {
         return await make
@@ -69,6 +71,29 @@ export async function loadConfig(path: string = CONFIG_FILE): Promise<LoadedConf
     if (!(error instanceof ConfigProblem)) throw error
     throw at(file, source, error.path, new FacetError('invalid_request', error.message))
   }
+}
+
+/** What was tuned, where the file names it. @throws ConfigProblem */
+function withTuned(config: FacetConfig, tuned: TunedModels): FacetConfig {
+  const { endpoints, deployments } = config
+  return {
+    ...config,
+    ...(endpoints && {
+      endpoints: mapValues(endpoints, (name, one) =>
+        one.type === 'local' ? withTunedNames(name, one, tuned) : one,
+      ),
+    }),
+    ...(deployments && {
+      deployments: mapValues(deployments, (name, one) => withTunedAdapters(name, one, tuned)),
+    }),
+  }
+}
+
+function mapValues<Value>(
+  all: Readonly<Record<string, Value>>,
+  change: (name: string, value: Value) => Value,
+): Record<string, Value> {
+  return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, change(name, value)]))
 }
 
 function contextOf(file: string, engines: Engine[]): BackendContext {

@@ -67,3 +67,8 @@ function shapeOf({
 }: GemmaConfig): string {
   return [architecture, layers.length, hiddenSize, intermediateSize, heads, kvHeads, headDim].join()
 }
+
+/** The notice of weights that were tuned, which is a modification in the sense of the terms. @param base its name */
+export function toTunedNotice(base: string): string {
+  return `${GEMMA_NOTICE}\n\nThe files in this directory were modified: they were tuned from ${base}.\n`
+}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -289,6 +290,8 @@ class Run:
         print(line, flush=True)
 
     def step(self, step: int, steps: int, loss: float, learning_rate: float, tokens: int, **more: float) -> None:
+        if not math.isfinite(loss):
+            raise JobError(f"The loss at step {step} is {loss}: the training diverges; lower learning_rate.")
         seconds = round(self._clock() - self._begun, 3)
         shared = {"step": step, "steps": steps, "loss": loss, "learning_rate": learning_rate}
         self.record("step", **shared, tokens=tokens, seconds=seconds, **more)

@@ -1,0 +1,173 @@
+/** `facet tune fetch`: a run's result brought home, checked, made a model, measured, and known by its name. */
+import { writeFile } from 'node:fs/promises'
+import { dirname, join, relative, resolve } from 'node:path'
+import { Command, Option } from 'commander'
+import { type LoadedConfig, loadConfig } from '../config/node.ts'
+import { convert } from '../convert/convert.ts'
+import type { Quant } from '../convert/layout.ts'
+import { FacetError } from '../errors.ts'
+import { toPage } from '../eval/report-page.ts'
+import { GEMMA_TERMS, toLicense } from '../gemma/terms.ts'
+import { applicationDefault } from '../google/node.ts'
+import { Web } from '../pull/web.ts'
+import { bringHome } from '../tune/home/bring.ts'
+import { checkResult } from '../tune/home/check.ts'
+import { type Comparison, toComparisonReport, toText } from '../tune/home/compared.ts'
+import type { Done } from '../tune/home/done.ts'
+import { openPlace, type ResultPlace } from '../tune/home/result-place.ts'
+import { type Tuned, tunedFolder, writeTuned } from '../tune/home/tuned.ts'
+import { readData } from '../tune/job/inputs.ts'
+import { parseMetrics } from '../tune/job/metrics.ts'
+import { plan } from '../tune/job/plan.ts'
+import type { TuneSpec } from '../tune/job/spec.ts'
+import { toCount } from './argument.ts'
+import { runLong } from './progress.ts'
+import { measureTuned } from './tune-measure.ts'
+import { untilStopped } from './until-stopped.ts'
+
+interface Flags {
+  readonly config?: string
+  readonly from?: string
+  readonly base?: string
+  readonly merge?: true
+  readonly quant: Quant
+  readonly eval?: string
+  readonly limit?: number
+  readonly evalData?: string
+}
+
+export function command(): Command {
+  return new Command('fetch')
+    .description('Bring what a tuning has made home: verified, checked against its base, and known by name.')
+    .argument('<name>', 'a tuning of facet.config.ts')
+    .option('--from <place>', 'what the job wrote to, gs://… or a folder (default: as facet.config.ts says)')
+    .option('--base <dir>', 'the model it was tuned from: a model directory, or a checkpoint')
+    .option('--merge', 'bake an adapter into the base, instead of computing it beside the weights')
+    .addOption(
+      new Option('--quant <format>', 'of the model directory that is made, in 4 or 8 bits or as it is')
+        .choices(['int4', 'int8', 'none'])
+        .default('int4'),
+    )
+    .option('--eval <tasks>', 'benchmarks to run before and after, separated by commas (see facet eval run)')
+    .option('--limit <count>', 'at most so many questions of each', toCount)
+    .option('--eval-data <file>', "held-out rows (default: the tuning's evalData)")
+    .option('--config <file>', 'the file, or its folder (default: facet.config.ts)')
+    .action(run)
+}
+
+async function run(name: string, flags: Flags): Promise<void> {
+  const config = await configOf(flags)
+  const folder = config ? dirname(config.file) : process.cwd()
+  const spec = specOf(name, config, flags)
+  const out = flags.from ?? (await outOf(name, spec!, folder))
+  const home = join(folder, tunedFolder(name))
+  await untilStopped(async (signal) => {
+    const tokens = async () => applicationDefault().catch(() => undefined)
+    const endpoint = process.env.STORAGE_EMULATOR_HOST
+    const place = openPlace(resolvedPlace(out, folder), {
+      web: new Web({ signal }),
+      tokens,
+      signal,
+      ...(endpoint !== undefined && { endpoint }),
+    })
+    const result = join(home, 'result')
+    const done = await runLong('Fetching', ({ onProgress }) => bringHome(place, result, { onProgress }))
+    const { rank } = await checkResult(result, done, flags.base)
+    const model = await modelOf(name, done, result, join(home, 'model'), flags)
+    const directory = relative(folder, model ?? result)
+    const tuned: Tuned = {
+      kind: model === undefined ? 'adapter' : 'model',
+      directory: `./${directory}`,
+      base: done.base,
+      ...(rank !== undefined && model === undefined && { rank }),
+      from: out.startsWith('gs://') ? `${out.replace(/\/+$/, '')}/result` : result,
+      method: done.method,
+      steps: done.steps,
+    }
+    await writeTuned(folder, name, tuned)
+    const measured = await measureTuned(
+      { name, done, home, tuned, folder, flags: { ...flags, ...heldOut(flags, spec, folder) } },
+      signal,
+    )
+    await report(home, measured, place)
+    process.stdout.write(sentenceOf(name, tuned, done))
+  })
+}
+
+/** Where it must be there, its absence is told. */
+async function configOf({ config, from }: Flags): Promise<LoadedConfig | undefined> {
+  return loadConfig(config).catch((error: unknown) => {
+    if (
+      config === undefined &&
+      from !== undefined &&
+      error instanceof FacetError &&
+      error.code === 'io_failed'
+    )
+      return undefined
+    throw error
+  })
+}
+
+function specOf(name: string, config: LoadedConfig | undefined, { from }: Flags): TuneSpec | undefined {
+  const tunings = config?.config.tunings ?? {}
+  const spec = Object.hasOwn(tunings, name) ? tunings[name] : undefined
+  if (spec || from !== undefined) return spec
+  const known = Object.keys(tunings).join(', ')
+  const says = `There is no tuning ${name} in facet.config.ts${known ? `, but ${known}` : ''}; name one, or say --from.`
+  throw new FacetError('invalid_request', says, { field: 'name' })
+}
+
+async function outOf(name: string, spec: TuneSpec, folder: string): Promise<string> {
+  return plan(name, spec, await readData(spec, folder)).folders.out
+}
+
+const resolvedPlace = (out: string, folder: string): string =>
+  out.startsWith('gs://') ? out : resolve(folder, out)
+
+function heldOut({ evalData }: Flags, spec: TuneSpec | undefined, folder: string): { evalData?: string } {
+  if (evalData !== undefined || spec?.evalData === undefined || spec.evalData.startsWith('gs://')) return {}
+  return { evalData: resolve(folder, spec.evalData) }
+}
+
+/** A model directory of the result; undefined: the adapter stays as it is. */
+async function modelOf(
+  name: string,
+  { kind, base }: Done,
+  result: string,
+  dir: string,
+  { merge, quant, base: baseDir }: Flags,
+): Promise<string | undefined> {
+  if (kind === 'adapter' && !merge) return undefined
+  if (kind === 'adapter' && baseDir === undefined) {
+    const says = `--merge needs the model that ${name} was tuned from; give its directory with --base.`
+    throw new FacetError('invalid_request', says, { field: 'base' })
+  }
+  const { warnings } = await runLong('Converting', (job) =>
+    convert(kind === 'adapter' ? baseDir! : result, dir, {
+      quant,
+      id: name,
+      force: true,
+      source: `${base}, tuned with Facet`,
+      license: toLicense(GEMMA_TERMS),
+      ...(kind === 'adapter' && { adapter: result }),
+      ...job,
+    }),
+  )
+  for (const warning of warnings) process.stderr.write(`facet: warning: ${warning}\n`)
+  return dir
+}
+
+async function report(home: string, measured: Comparison, place: ResultPlace): Promise<void> {
+  const lines = parseMetrics((await place.text('metrics.jsonl')) ?? '')
+  const page = join(home, 'report.html')
+  await writeFile(page, toPage(toComparisonReport(measured, lines)))
+  process.stdout.write(`${toText(measured)}${page}\n`)
+}
+
+function sentenceOf(name: string, { kind, base }: Tuned, { steps }: Done): string {
+  const use =
+    kind === 'adapter'
+      ? `name it under adapters of a local endpoint or a deployment of ${base}`
+      : 'name it as directory of a local endpoint'
+  return `${name}, ${steps} steps from ${base}, is here: ${use}.\n`
+}

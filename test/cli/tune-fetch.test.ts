@@ -1,0 +1,88 @@
+/** `facet tune fetch` as people run it, on the sample model and the adapter that PEFT trained for it. */
+import { existsSync, readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { readTuned } from '../../src/tune/home/tuned.ts'
+import { temporary } from '../convert/checkpoints.ts'
+import { JSON_ADAPTER } from '../engine/adapter-fixtures.ts'
+import { MODEL_DIRECTORY } from '../engine/golden.ts'
+import { doneOf, filesIn, writeOut } from '../tune/home/results.ts'
+import { facet, type Ran } from './facet.ts'
+
+const { 'golden.json': _, ...ADAPTER } = filesIn(JSON_ADAPTER)
+const done = doneOf(ADAPTER, { base: 'facet-tldr-24m' })
+const METRICS =
+  '{"facet":"step","step":10,"steps":20,"loss":2}\n{"facet":"step","step":20,"steps":20,"loss":1}\n'
+
+async function project(): Promise<{ folder: string; fetch: (...args: string[]) => Promise<Ran> }> {
+  const folder = await temporary()
+  await writeFile(
+    join(folder, 'facet.config.ts'),
+    'export default { endpoints: { x: { type: "http", baseURL: "http://localhost:1/v1" } } }\n',
+  )
+  return { folder, fetch: (...args) => facet(['tune', 'fetch', 'json', '--config', folder, ...args]) }
+}
+
+describe('facet tune fetch', () => {
+  it('brings an adapter home, measures it before and after, and knows it by its name', async () => {
+    const out = await writeOut(ADAPTER, done)
+    await writeFile(join(out, 'metrics.jsonl'), METRICS)
+    const { folder, fetch } = await project()
+    const rows = join(folder, 'eval.jsonl')
+    const messages = [
+      { role: 'user', content: 'list files' },
+      { role: 'assistant', content: '{"command": "ls -lt"}' },
+    ]
+    await writeFile(rows, `${JSON.stringify({ messages })}\n`)
+    const ran = await fetch('--from', out, '--base', MODEL_DIRECTORY, '--eval-data', rows)
+    expect(ran).toMatchObject({ code: 0 })
+    expect(ran.stdout).toMatch(/before\s+after\s+change/)
+    const [, before, after] = /loss on held-out rows\s+([\d.]+)\s+([\d.]+)/.exec(ran.stdout)!
+    expect(Number(after)).toBeLessThan(Number(before))
+    const tuned = await readTuned(folder)
+    expect(tuned.json).toMatchObject({ kind: 'adapter', directory: './.facet/tuned/json/result', steps: 30 })
+    const page = readFileSync(join(folder, '.facet/tuned/json/report.html'), 'utf8')
+    expect(page).toContain('json, tuned from facet-tldr-24m')
+    expect(existsSync(join(folder, '.facet/tuned/json/result/NOTICE'))).toBe(true)
+  })
+
+  it('bakes it in with --merge', async () => {
+    const { folder, fetch } = await project()
+    const out = await writeOut(ADAPTER, done)
+    const ran = await fetch('--from', out, '--base', MODEL_DIRECTORY, '--merge', '--quant', 'int8')
+    expect(ran).toMatchObject({ code: 0 })
+    expect((await readTuned(folder)).json).toMatchObject({
+      kind: 'model',
+      directory: './.facet/tuned/json/model',
+    })
+    expect(existsSync(join(folder, '.facet/tuned/json/model/facet.json'))).toBe(true)
+    expect(existsSync(join(folder, '.facet/tuned/json/model/NOTICE'))).toBe(true)
+  })
+
+  it('names no file that it could not verify', async () => {
+    const { folder, fetch } = await project()
+    const changed = { ...ADAPTER, 'adapter_config.json': Buffer.from('{}') }
+    const { code, stderr } = await fetch('--from', await writeOut(changed, done), '--base', MODEL_DIRECTORY)
+    expect([code, stderr.trim().split('\n').at(-1)]).toEqual([
+      1,
+      expect.stringMatching(
+        /^facet: adapter_config\.json .*; it was changed after the run, or is damaged\.$/,
+      ),
+    ])
+    expect(await readTuned(folder)).toEqual({})
+  })
+
+  it.each([
+    [
+      ['--from', '/nowhere'],
+      /^facet: \/nowhere has no done\.json: the run has not ended; look at it with facet tune status\.$/,
+    ],
+    [[], /^facet: There is no tuning json in facet\.config\.ts; name one, or say --from\.$/],
+  ])('says in one sentence what is wrong with %j', async (args, said) => {
+    const { fetch } = await project()
+    const { code, stderr } = await fetch(...args)
+    expect(code).toBe(1)
+    expect(stderr.trim().split('\n').at(-1)).toMatch(said)
+  })
+})
