@@ -71,6 +71,7 @@ const COMMANDS: readonly Entry[] = [
   },
   { name: 'release', summary: 'run the gates of a release', load: () => import('./release.ts') },
   { name: 'card', summary: "write a model's card from what was measured", load: () => import('./card.ts') },
+  { name: 'prompt', summary: 'show what a chat becomes, token by token', load: () => import('./prompt.ts') },
   { name: 'inspect', summary: 'show what a model directory holds', load: () => import('./inspect.ts') },
 ]
 

@@ -1,6 +1,5 @@
 /** `facet serve`: a model directory behind an OpenAI-compatible API on this machine. */
 import { statSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { Command, Option } from 'commander'
 import { createEdge, Drain } from '../edge/app.ts'
 import { type Served, serve } from '../edge/entry/node.ts'
@@ -16,6 +15,7 @@ import { type AdapterFlags, addAdapterFlags, toLocal } from './adapter-flags.ts'
 import { toCount, toPort } from './argument.ts'
 import { addEdgeFlags, type EdgeFlags, toEdgeOptions, toPatience } from './edge-options.ts'
 import { Loading } from './loading.ts'
+import { SAMPLE } from './sample.ts'
 
 export interface ServeFlags extends EdgeFlags, AdapterFlags {
   readonly port: number
@@ -30,9 +30,6 @@ export interface ServeFlags extends EdgeFlags, AdapterFlags {
   readonly speculate?: 'lookup' | 'off'
   readonly config?: string | true
 }
-
-/** The same from src/cli and from dist/cli. */
-const SAMPLE = fileURLToPath(new URL('../../models/facet-tldr-24m', import.meta.url))
 
 /** What has been answered gets this long to be read, once everything is. */
 export const FLUSH_MS = 1_000
