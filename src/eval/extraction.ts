@@ -145,10 +145,13 @@ export function letterIn(answer: string, letters: readonly string[]): string | u
   }
   const first = new RegExp(`^[\\s("'\\[]*(${any})(?=\\s*(?:[).\\]:,;"']|\\n|$)|\\s+[A-Z\\d])`).exec(text)
   if (first && !open.test(text.slice(first[0].length))) return first[1]!.toUpperCase()
+  const affirmed = text.replaceAll(new RegExp(`\\b(?:not|cannot)(?:\\s+be)?\\s+\\(?${one}${LONE}`, 'g'), '')
   // A before a word in small letters is the article.
   const named = new Set(
-    [...text.matchAll(new RegExp(`(?<![\\w'’])(${one})${LONE}`, 'g'))]
-      .filter(({ 0: letter, index }) => letter !== 'A' || !/^A (?!(?:and|or)\b)[a-z]/.test(text.slice(index)))
+    [...affirmed.matchAll(new RegExp(`(?<![\\w'’])(${one})${LONE}`, 'g'))]
+      .filter(
+        ({ 0: letter, index }) => letter !== 'A' || !/^A (?!(?:and|or)\b)[a-z]/.test(affirmed.slice(index)),
+      )
       .map(({ 1: letter }) => letter!),
   )
   return named.size === 1 ? [...named][0] : undefined
