@@ -93,6 +93,9 @@ def runner():
         finally:
             restore()
 
+    # What is there for good need not be gone through after each program.
+    collect()
+    gc.freeze()
     return run_program
 
 runner()

@@ -29,12 +29,13 @@ const LIMITS: SandboxLimits = { timeMs: 10_000, memoryBytes: 256 * 2 ** 20, outp
 
 /** Whoever makes it closes it. A process is started with the first program, used again, and replaced where one ends it. */
 export class Sandbox {
+  /** A Python that has just started is the same for all. */
+  static #snapshot: Promise<Uint8Array> | undefined
   readonly #limits: SandboxLimits
   readonly #clock: Clock
   readonly #idle: PythonProcess[] = []
   readonly #all = new Set<PythonProcess>()
   readonly #waiting: (() => void)[] = []
-  #snapshot: Promise<Uint8Array> | undefined
   #places: number
 
   constructor({ processes = 1, clock = systemClock, ...limits }: SandboxOptions = {}) {
@@ -73,9 +74,18 @@ export class Sandbox {
   }
 
   async #start(signal?: AbortSignal): Promise<PythonProcess> {
-    // Not under one program's signal: the others wait for it too.
-    this.#snapshot ??= PythonProcess.snapshot(this.#limits, this.#clock)
-    return PythonProcess.start(await this.#snapshot, this.#limits, this.#clock, signal)
+    return PythonProcess.start(await this.#startedPython(), this.#limits, this.#clock, signal)
+  }
+
+  /** Not under one program's signal: the others wait for it too. */
+  async #startedPython(): Promise<Uint8Array> {
+    Sandbox.#snapshot ??= PythonProcess.snapshot(LIMITS, this.#clock)
+    try {
+      return await Sandbox.#snapshot
+    } catch (error) {
+      Sandbox.#snapshot = undefined
+      throw error
+    }
   }
 
   async #place(): Promise<void> {

@@ -28,10 +28,28 @@ interface Flips {
 export async function cosinesUpToTies(
   logits: Float32Array,
   tokens: readonly number[],
-  { config, weights }: ReferenceParts,
+  parts: ReferenceParts,
   options: ReferenceOptions,
   lora?: Lora,
 ): Promise<number[]> {
+  return (await nearestReference(logits, tokens, parts, options, lora)).map(({ cosine }) => cosine)
+}
+
+/** The reference at one position. */
+export interface NearestReference {
+  readonly logits: Float32Array
+  /** With those of the graph. */
+  readonly cosine: number
+}
+
+/** The same with the reference's logits. */
+export async function nearestReference(
+  logits: Float32Array,
+  tokens: readonly number[],
+  { config, weights }: ReferenceParts,
+  options: ReferenceOptions,
+  lora?: Lora,
+): Promise<NearestReference[]> {
   let flipped: readonly number[] = []
   let distances: number[] = []
   const round = (code: number): number => {
@@ -46,30 +64,34 @@ export async function cosinesUpToTies(
   const graph = createReference(config, weights, { ...options, round })
   const cache = graph.open(tokens.length)
   cache.use!(lora && (await graph.adapt!(lora)))
-  const attempt = async (position: number, { ties }: Flips): Promise<number> => {
+  const attempt = async (position: number, { ties }: Flips): Promise<NearestReference> => {
     cache.truncate(position)
     flipped = ties
     distances = []
     const [expected] = await graph.step([{ cache, tokens: [tokens[position]!] }])
     const row = logits.subarray(position * config.vocabSize, (position + 1) * config.vocabSize)
-    return cosines(row, expected!, config.vocabSize)[0]!
+    return { logits: expected!, cosine: cosines(row, expected!, config.vocabSize)[0]! }
   }
-  const found: number[] = []
+  const found: NearestReference[] = []
   for (let position = 0; position < tokens.length; position++) {
     const queue: Flips[] = [{ ties: [], distance: 0 }]
-    let best = { cosine: -1, flips: queue[0]! }
-    for (let tries = 0; tries < MOST_TRIES && queue.length > 0 && best.cosine < SAME; tries++) {
+    let best: { near: NearestReference; flips: Flips } | undefined
+    for (
+      let tries = 0;
+      tries < MOST_TRIES && queue.length > 0 && !(best && best.near.cosine >= SAME);
+      tries++
+    ) {
       queue.sort((a, b) => b.distance - a.distance)
       const flips = queue.pop()!
-      const cosine = await attempt(position, flips)
-      if (cosine > best.cosine) best = { cosine, flips }
+      const near = await attempt(position, flips)
+      if (!best || near.cosine > best.near.cosine) best = { near, flips }
       for (const [tie, distance] of distances.entries()) {
         if (tie <= (flips.ties.at(-1) ?? -1)) continue
         queue.push({ ties: [...flips.ties, tie], distance: flips.distance + distance })
       }
     }
-    if (flipped !== best.flips.ties) await attempt(position, best.flips)
-    found.push(best.cosine)
+    if (flipped !== best!.flips.ties) await attempt(position, best!.flips)
+    found.push(best!.near)
   }
   return found
 }
