@@ -42,10 +42,11 @@ function stockout({ reason, message }: Told): Finding | undefined {
 const OVER = /quota/i
 const QUOTA_IDS = [
   /quota exceeded for (?!quota)([\w ]+?) per project/i,
-  /quotas? (?:are |is )?exceeded:? *'?([A-Za-z][\w.-]+)/i,
+  /quotas? (?:are |is )?exceeded:? *(?!for )'?([A-Za-z][\w.-]+)/i,
   /Quota '?([A-Za-z][\w.-]+)'? exceeded/i,
   /exceeded quota: ([\w.-]+)/i,
-  /quota (?:metric|limit) '?([\w./-]+)'?/i,
+  /quota (?:metric|limit) '([^']+)'/i,
+  /quota (?:metric|limit) ([\w./-]+)/i,
 ]
 
 function quota({ reason, message, details }: Told): Finding | undefined {

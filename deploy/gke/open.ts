@@ -6,6 +6,7 @@ import type { TokenSource } from '../../src/types.ts'
 import { type GkePlan, type SecretOf, wantGke } from '../gke.ts'
 import { SignIn } from '../google/ask.ts'
 import { type QuotaOptions, shortages, toQuotaError, unlessUnreadable } from '../google/quotas.ts'
+import { Rest } from '../google/rest.ts'
 import type { KubeClient } from '../k8s/client.ts'
 import { at } from '../k8s/json.ts'
 import { KubernetesTarget } from '../k8s/target.ts'
@@ -30,6 +31,7 @@ export interface OpenOptions {
   readonly onWarning: (warning: string) => void
   /** Default: application-default credentials. */
   readonly tokens?: TokenSource
+  readonly fetch?: typeof globalThis.fetch
   /** For the constructors of Google's clients, beside the sign-in. */
   readonly google?: (signIn: SignIn) => ClientOptions
   readonly clock?: Clock
@@ -89,7 +91,7 @@ async function apiOf(
  * @throws FacetError rate_limited, with the quotas of the first kind
  */
 async function checkQuotas(options: OpenOptions, signIn: SignIn, signal: AbortSignal): Promise<void> {
-  const { plan, cluster, google, clock, callMs, onWarning } = options
+  const { plan, cluster, google, clock, callMs, fetch, onWarning } = options
   const { CloudQuotasClient } = await peer(
     '@google-cloud/cloudquotas',
     'Comparing quotas',
@@ -98,11 +100,13 @@ async function checkQuotas(options: OpenOptions, signIn: SignIn, signal: AbortSi
   const client = new CloudQuotasClient(toQuotaOptions(google?.(signIn) ?? optionsOf(signIn)))
   const { project } = cluster
   const service = 'compute.googleapis.com'
-  const asking: QuotaOptions = { client, project, service, signIn, signal, ...shared(clock, callMs) }
+  const tokens = { token: (one?: AbortSignal) => signIn.token(one), refused: () => signIn.refused() }
+  const rest = new Rest({ tokens, ...(fetch && { fetch }), ...(clock && { clock }) })
+  const asking: QuotaOptions = { client, rest, project, service, signIn, signal, ...shared(clock, callMs) }
   const compare = async (): Promise<void> => {
     const short = []
     for (const capacity of plan.capacity) {
-      const found = await shortages(needsOf(plan, cluster, capacity), asking)
+      const found = await shortages(needsOf(plan, cluster, capacity), asking, onWarning)
       if (found.length === 0) return
       short.push(found)
     }

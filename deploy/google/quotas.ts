@@ -2,6 +2,8 @@
 import type { CloudQuotasClient, protos } from '@google-cloud/cloudquotas'
 import { FacetError } from '../../src/errors.ts'
 import { type Asking, ask, orMissing } from './ask.ts'
+import { usedOf } from './quota-use.ts'
+import type { Rest } from './rest.ts'
 
 /** What one quota must leave room for. */
 export interface QuotaNeed {
@@ -23,23 +25,43 @@ export interface QuotaOptions extends Asking {
   readonly project: string
   /** Such as `compute.googleapis.com`. */
   readonly service: string
+  /** Tells what is in use. Left out: only limits are compared. */
+  readonly rest?: Rest
 }
 
 /**
- * Limits only: what of them is in use is not told here, so that an operation may still find one spent.
- *
+ * @param onUse told of a limit that would suffice, were not so much of it in use already: the figure is minutes
+ *   old or more, so it is no reason to refuse
  * @returns needs above their limit; a quota that the project does not have, or whose limit is not told, is none
  * @throws FacetError with the cause, where quotas cannot be read
  */
 export async function shortages(
   needs: readonly QuotaNeed[],
   options: QuotaOptions,
+  onUse: (warning: string) => void = () => {},
 ): Promise<readonly QuotaShortage[]> {
-  const limits = await Promise.all(needs.map((need) => limitOf(need, options)))
-  return needs.flatMap((need, index) => {
-    const limit = limits[index]
-    return limit !== undefined && limit < need.wanted ? [{ ...need, limit }] : []
-  })
+  const found = await Promise.all(needs.map((need) => limitOf(need, options)))
+  const known = needs.flatMap((need, index) => (found[index] ? [{ ...need, ...found[index] }] : []))
+  const short = known.filter(({ limit, wanted }) => limit < wanted)
+  if (short.length > 0) return short
+  for (const { id, what, wanted, limit, metric, dimensions } of known) {
+    const { rest, signal, project, service } = options
+    // Use is told by metric and place, and not by family.
+    const other = Object.keys(dimensions).some((name) => name !== 'region')
+    if (rest === undefined || metric === '' || other) continue
+    const of = {
+      project,
+      service,
+      metric,
+      ...(dimensions.region !== undefined && { region: dimensions.region }),
+    }
+    const used = await usedOf(rest, of, signal)
+    if (used !== undefined && limit - used < wanted)
+      onUse(
+        `Of ${id} (${what}) ${used} of ${limit} are in use, and ${wanted} are wanted, by the last figure of Cloud Monitoring.`,
+      )
+  }
+  return []
 }
 
 /** Who may make machines need not be allowed to read quotas; the API says so when one is spent. */
@@ -68,18 +90,24 @@ export function toQuotaError(short: readonly QuotaShortage[], project: string): 
   )
 }
 
+interface Limit {
+  readonly limit: number
+  /** By which its use is counted, such as `compute.googleapis.com/nvidia_l4_gpus`. */
+  readonly metric: string
+}
+
 /** The most exact entry that fits; negative limits are none. */
 async function limitOf(
   { id, dimensions }: QuotaNeed,
-  { client, project, service, ...asking }: QuotaOptions,
-): Promise<number | undefined> {
+  { client, project, service, rest: _, ...asking }: QuotaOptions,
+): Promise<Limit | undefined> {
   const name = `projects/${project}/locations/global/services/${service}/quotaInfos/${id}`
   const info = await orMissing(ask(`read quota ${id}`, (once) => client.getQuotaInfo({ name }, once), asking))
   const fitting = (info?.dimensionsInfos ?? [])
     .filter((entry) => fits(entry, dimensions))
     .sort((one, other) => sizeOf(other) - sizeOf(one))
   const value = Number(fitting[0]?.details?.value ?? Number.NaN)
-  return Number.isNaN(value) || value < 0 ? undefined : value
+  return Number.isNaN(value) || value < 0 ? undefined : { limit: value, metric: info?.metric ?? '' }
 }
 
 type Entry = protos.google.api.cloudquotas.v1.IDimensionsInfo

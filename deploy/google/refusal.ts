@@ -76,21 +76,32 @@ export function toSignal(source: string, error: unknown): Refusal {
   return { type: 'error', source, reason, message, ...(details && { details }) }
 }
 
-/** gRPC's own words begin with number and name of the code. */
+/** gRPC's own words begin with number and name of the code. A QuotaFailure says which quota it was in words of its own. */
 function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error)
-  return text.replace(/^\d+ [A-Z_]+: /, '')
+  const told = text.replace(/^\d+ [A-Z_]+: /, '')
+  const more = listOfDetails(error).map((detail) => textOf(firstOf(detail.violations).description))
+  return [told, ...more.filter((one) => one !== '' && !told.includes(one))].join(' ')
 }
 
-/** ErrorInfo's metadata, and the field of the first violation. */
+const firstOf = (list: unknown): Readonly<Record<string, unknown>> =>
+  Array.isArray(list) && isObject(list[0]) ? list[0] : {}
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : '')
+
+/** ErrorInfo's metadata, the quota of a QuotaFailure by the same names, and the field of the first violation. */
 function detailsOf(error: unknown): Readonly<Record<string, string>> | undefined {
   const details = listOfDetails(error)
   const found: Record<string, string> = {}
   for (const detail of details) {
     for (const [name, value] of Object.entries(isObject(detail.metadata) ? detail.metadata : {}))
       if (typeof value === 'string') found[name] = value
-    const [violation] = Array.isArray(detail.fieldViolations) ? detail.fieldViolations : []
-    if (isObject(violation) && typeof violation.field === 'string') found.field = violation.field
+    const field = textOf(firstOf(detail.fieldViolations).field)
+    if (field !== '') found.field = field
+    const { quotaId, quotaMetric, quotaValue } = firstOf(detail.violations)
+    const quota = textOf(quotaId) || textOf(quotaMetric)
+    if (quota !== '') found.quota_limit ??= quota
+    // 64 bits, which JSON has as text.
+    if (quota !== '' && quotaValue !== undefined) found.quota_limit_value ??= String(quotaValue)
   }
   return Object.keys(found).length > 0 ? found : undefined
 }

@@ -14,6 +14,9 @@ const UNPACK: Readonly<Record<string, (bytes: Uint8Array) => Detail>> = {
   'google.rpc.BadRequest': (bytes) => ({
     fieldViolations: messages(bytes, 1, { 1: 'field', 2: 'description' }),
   }),
+  'google.rpc.QuotaFailure': (bytes) => ({
+    violations: messages(bytes, 1, { 1: 'subject', 2: 'description', 4: 'quotaMetric', 5: 'quotaId' }),
+  }),
 }
 
 /** Those of a known type that can be read, in the library's form; the message says the rest. */

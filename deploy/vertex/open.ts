@@ -58,17 +58,18 @@ export async function openOptions(options: OpenOptions): Promise<VertexOptions> 
   const own = google(signIn)
   const apiEndpoint = `${plan.spec.region}-aiplatform.googleapis.com`
   const shared = { ...(clock && { clock }), ...(callMs !== undefined && { callMs }) }
+  const rest = new Rest({ tokens, ...(fetch && { fetch }), ...(clock && { clock }) })
   return {
     plan,
     api: new VertexApi(await openClients({ apiEndpoint, ...own }), { signIn, ...shared }),
-    rest: new Rest({ tokens, ...(fetch && { fetch }), ...(clock && { clock }) }),
+    rest,
     tokens,
     operations,
     secretOf,
     checkQuota: async (wanted, signal) => {
       const client = await openQuotas(own)
       try {
-        await compareQuota(wanted, { client, onWarning, asking: { signIn, signal, ...shared } })
+        await compareQuota(wanted, { client, rest, onWarning, asking: { signIn, signal, ...shared } })
       } finally {
         await client.close()
       }

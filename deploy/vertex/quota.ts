@@ -1,10 +1,12 @@
 /** Whether the project's quota leaves room for a plan, before anything is made. */
 import type { Asking } from '../google/ask.ts'
 import { type QuotaOptions, shortages, toQuotaError, unlessUnreadable } from '../google/quotas.ts'
+import type { Rest } from '../google/rest.ts'
 import type { VertexPlan } from '../vertex.ts'
 
 export interface Comparing {
   readonly client: QuotaOptions['client']
+  readonly rest: Rest
   readonly onWarning: (warning: string) => void
   readonly asking: Asking
 }
@@ -16,7 +18,7 @@ export interface Comparing {
  */
 export async function compareQuota(
   { accelerator, devices, replicas, spec }: VertexPlan,
-  { client, onWarning, asking }: Comparing,
+  { client, rest, onWarning, asking }: Comparing,
 ): Promise<void> {
   const { project, region } = spec
   const need = {
@@ -27,7 +29,7 @@ export async function compareQuota(
   }
   await unlessUnreadable(async () => {
     const service = 'aiplatform.googleapis.com'
-    const short = await shortages([need], { ...asking, client, project, service })
+    const short = await shortages([need], { ...asking, client, rest, project, service }, onWarning)
     if (short.length > 0) throw toQuotaError(short, project)
   }, onWarning)
 }

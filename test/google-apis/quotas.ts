@@ -13,6 +13,8 @@ export class FakeQuotas {
   readonly service: FakeService
   /** A project has no quota that is not here. */
   readonly limits: Map<string, readonly Limit[]> = new Map()
+  /** By which the use of a quota is counted. */
+  readonly metrics: Map<string, string> = new Map()
 
   constructor() {
     this.service = {
@@ -24,7 +26,7 @@ export class FakeQuotas {
           const limits = this.limits.get(quotaId)
           if (!limits) throw notFound(name)
           const dimensionsInfos = limits.map(({ value, ...where }) => ({ ...where, details: { value } }))
-          return { name, quotaId, dimensionsInfos }
+          return { name, quotaId, metric: this.metrics.get(quotaId) ?? '', dimensionsInfos }
         },
       },
     }

@@ -12,6 +12,19 @@ beforeEach(async () => {
 afterEach(() => world[Symbol.asyncDispose]())
 
 describe('when Google refuses', () => {
+  it('names the quota that a JSON API tells of, with its limit', async () => {
+    const violations = [{ subject: 'project:1', quotaId: 'SecretsPerProject', quotaValue: '10' }]
+    const details = [{ '@type': 'type.googleapis.com/google.rpc.QuotaFailure', violations }]
+    const message = 'Quota exceeded.'
+    world.rest.before = (request) => {
+      if (request === 'POST /v1/projects/my-project/secrets')
+        throw new Refused(429, { status: 'RESOURCE_EXHAUSTED', message, details })
+    }
+    expect((await failure(world.up())).message).toMatch(
+      /^QUOTA: Quota SecretsPerProject does not suffice, its limit is 10/,
+    )
+  })
+
   it('waits as long as it is told where it is too fast, and goes on', async () => {
     world.google.next('CreateService', new GoogleStatus('RESOURCE_EXHAUSTED', 'Too many requests.'))
     world.google.next(
@@ -51,6 +64,16 @@ describe('when Google refuses', () => {
         'Quota exceeded for total allowable CPU per project per region.',
       ),
       /^QUOTA: Quota total allowable CPU does not suffice/,
+    ],
+    [
+      'CreateService',
+      new GoogleStatus('RESOURCE_EXHAUSTED', 'The request was refused.', {
+        type: 'QuotaFailure',
+        violations: [
+          { subject: 'project:my-project', description: "Quota exceeded for quota metric 'Service count'." },
+        ],
+      }),
+      /^QUOTA: Quota Service count does not suffice/,
     ],
     ['CreateBuild', denied('cloudbuild.builds.create', 'p'), /^IAM: .*roles\/cloudbuild\.builds\.editor/],
     [

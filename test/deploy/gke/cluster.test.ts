@@ -327,6 +327,16 @@ describe('quotas', () => {
     expect(stage.google.calls.filter(({ method }) => /^Create/.test(method))).toEqual([])
   })
 
+  it('that others use up are a warning, since what is in use was counted a while ago', async () => {
+    stage.quotas.limits.set(L4, [{ value: 8, dimensions: { region: 'us-central1' } }])
+    stage.quotas.metrics.set(L4, 'compute.googleapis.com/nvidia_l4_gpus')
+    stage.use.set('compute.googleapis.com/nvidia_l4_gpus us-central1', [7, 1])
+    expect((await bring()).finding.cause).toBe('READY')
+    expect(stage.warnings.join()).toMatch(
+      /Of NVIDIA-L4-GPUS-per-project-region \(NVIDIA L4 in us-central1\) 7 of 8 are in use, and 2 are wanted/,
+    )
+  })
+
   it('of one kind of capacity are enough', async () => {
     stage.quotas.limits.set(L4, [{ value: 0 }])
     stage.quotas.limits.set('PREEMPTIBLE-NVIDIA-L4-GPUS-per-project-region', [{ value: 4 }])

@@ -65,6 +65,8 @@ export class Stage {
   readonly quotas: FakeQuotas
   readonly operations: KeptOperations = new KeptOperations()
   readonly warnings: string[] = []
+  /** Of a quota's metric in a region, newest first, as Cloud Monitoring tells it. */
+  readonly use: Map<string, readonly number[]> = new Map()
   readonly google: FakeGoogle
   readonly api: FakeApi
   tokens: Tokens = new Tokens(ADMIN_TOKEN)
@@ -101,7 +103,16 @@ export class Stage {
       google: (signIn) => this.google.clientOptions(signIn),
       clock: new MovingClock(),
       callMs,
+      fetch: this.#monitoring,
     })
+  }
+
+  readonly #monitoring: typeof globalThis.fetch = async (input) => {
+    const filter = new URL(String(input)).searchParams.get('filter') ?? ''
+    const [, location] = /resource\.labels\.location="([^"]+)"/.exec(filter) ?? []
+    const [, metric] = /metric\.labels\.quota_metric="([^"]+)"/.exec(filter) ?? []
+    const points = this.use.get(`${metric} ${location}`)?.map((int64Value) => ({ value: { int64Value } }))
+    return Response.json(points ? { timeSeries: [{ points }] } : {})
   }
 
   /** While somebody waits, pods come up. */

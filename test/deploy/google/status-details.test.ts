@@ -12,13 +12,19 @@ const word = fc.string()
 
 it('are what was packed, whatever the texts', () => {
   const info = fc.record({ reason: word, domain: word, metadata: fc.dictionary(word, word) })
+  const spent = fc.array(fc.record({ subject: word, description: word }))
   const bad = fc.array(fc.record({ field: word, description: word }))
   fc.assert(
-    fc.property(info, bad, (one, fieldViolations) => {
+    fc.property(info, bad, spent, (one, fieldViolations, violations) => {
       const found = unpackDetails(
-        packed({ type: 'ErrorInfo', ...one }, { type: 'Help' }, { type: 'BadRequest', fieldViolations }),
+        packed(
+          { type: 'ErrorInfo', ...one },
+          { type: 'Help' },
+          { type: 'BadRequest', fieldViolations },
+          { type: 'QuotaFailure', violations },
+        ),
       )
-      expect(found).toEqual([one, { fieldViolations }])
+      expect(found).toEqual([one, { fieldViolations }, { violations }])
     }),
     { numRuns: 50 },
   )
