@@ -72,6 +72,11 @@ export async function toJudging(flags: JudgeFlags, signal: AbortSignal): Promise
 export async function showJudged(out: string, failures: RunResult['failures']): Promise<void> {
   await showReport(out)
   process.stdout.write(`${join(out, COMPARATOR_FILE)} (for LLM Comparator)\n`)
+  checkComplete(failures)
+}
+
+/** @throws FacetError unavailable where something could not be had */
+export function checkComplete(failures: RunResult['failures']): void {
   if (failures.length === 0) return
   const [{ id, message }] = failures as [(typeof failures)[0]]
   throw new FacetError(

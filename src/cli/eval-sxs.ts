@@ -1,10 +1,7 @@
 /** `facet eval sxs`: which of two models answers better, by a judge. */
 import { Command } from 'commander'
-import { PROMPT_SETS } from '../eval/sxs/prompt-sets.ts'
-import { readPromptSets } from '../eval/sxs/prompts.ts'
 import { sideBySide } from '../eval/sxs/side-by-side.ts'
 import type { Player } from '../eval/sxs/stage.ts'
-import { toCount, toTemperature } from './argument.ts'
 import {
   checkKey,
   type JudgeFlags,
@@ -15,17 +12,12 @@ import {
   withJudgeFlags,
 } from './eval-judging.ts'
 import { type OpenModel, openModel, withOpen } from './eval-model.ts'
+import { type PromptFlags, toPrompts, withPromptFlags } from './prompt-options.ts'
 import { untilStopped } from './until-stopped.ts'
 
-interface Flags extends JudgeFlags {
+interface Flags extends JudgeFlags, PromptFlags {
   readonly judge?: string
-  readonly prompts: readonly string[]
-  readonly limit?: number
-  readonly temperature: number
-  readonly maxTokens: number
 }
-
-const SETS: string[] = Object.keys(PROMPT_SETS)
 
 export function command(): Command {
   const sxs = new Command('sxs')
@@ -38,29 +30,22 @@ export function command(): Command {
       '--judge <model>',
       'who judges (default: nobody; people can with facet eval rate, a model with facet eval judge)',
     )
-    .option(
-      '--prompts <set...>',
-      `files (.jsonl, .json or .parquet with prompt; else one prompt a line), or ${SETS.join(', ')}`,
-      SETS,
-    )
-    .option('--limit <count>', 'prompts of each set', toCount)
-    .option('--temperature <number>', 'of the answers', toTemperature, 0)
-    .option('--max-tokens <count>', 'of each answer', toCount, 1024)
-  return withJudgeFlags(sxs, 'decides the orders, and which prompts --limit takes').action(start)
+  return withJudgeFlags(withPromptFlags(sxs), 'decides the orders, and which prompts --limit takes').action(
+    start,
+  )
 }
 
 async function start(a: string, b: string, flags: Flags): Promise<void> {
   // Mistakes in the files show before anything is loaded.
-  const sets = await readPromptSets(flags.prompts)
+  const prompts = await toPrompts(flags)
   checkKey([a, b, ...(flags.judge === undefined ? [] : [flags.judge])], flags)
-  const { limit, temperature, maxTokens, out } = flags
+  const { out } = flags
   await untilStopped(async (signal) => {
     const judging = await toJudging(flags, signal)
     const open = (name: string): Promise<OpenModel> => openModel(toModelFlags(name, flags), signal)
     const compare = async (a: Player, b: Player, judge?: Player): Promise<void> => {
       const { onProgress, end } = showStages()
       const players = { a, b, ...(judge && { judge }) }
-      const prompts = { sets, temperature, maxTokens, ...(limit !== undefined && { limit }) }
       const { failures } = await sideBySide({ ...judging, ...players, ...prompts, onProgress }).finally(end)
       await showJudged(out, failures)
     }

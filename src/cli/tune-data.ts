@@ -20,6 +20,7 @@ import {
 } from '../tune/data/read/source.ts'
 import { OPTIONAL_CHECKS, type OptionalCheck } from '../tune/data/rejection.ts'
 import { type FormatName, ROW_FORMATS } from '../tune/data/row-formats.ts'
+import type { Checks } from '../tune/data/sifter.ts'
 import type { DataSettings } from '../tune/data/summary.ts'
 import { readTunedModel } from '../tune/data/template.ts'
 import { toxicWords } from '../tune/data/toxic-words.ts'
@@ -83,6 +84,7 @@ async function start(files: readonly string[], flags: Flags): Promise<void> {
   // Mistakes in the command show before anything is downloaded or read.
   await isEmptyFolder(flags.out)
   const names = flags.benchmarks.includes('all') ? TASKS : flags.benchmarks.map(taskNamed)
+  const model = await readTunedModel(flags.model)
   const personalData = flags.skip.includes('personal-data') ? 'none' : flags.personalData
   const { report } = await withOpen(openDetector({ ...flags, personalData }), ({ detector }) =>
     runLong('Preparing', async (job) => {
@@ -97,22 +99,26 @@ async function start(files: readonly string[], flags: Flags): Promise<void> {
       const tasks = [...new Set(names)]
       const read = []
       for (const task of tasks) read.push({ task, data: await loadData(task, 0, remote) })
-      return prepare(sources, { ...flags, personalData }, new Benchmarks(read), job, detector)
+      const benchmarks = new Benchmarks(read)
+      return prepare(
+        { ...flags, personalData },
+        { sources, model, benchmarks, ...(detector && { detector }) },
+        job,
+      )
     }),
   )
   process.stdout.write(`${toTerminal(report)}\n${join(flags.out, 'report.html')}\n`)
 }
 
-async function prepare(
-  sources: readonly Source[],
-  flags: Flags,
-  benchmarks: Benchmarks,
-  { signal, onProgress }: LongJob,
-  detector: Awaited<ReturnType<typeof openDetector>>['detector'],
-): Promise<PreparedData> {
+interface Read extends Pick<Checks, 'model' | 'detector'> {
+  readonly sources: readonly Source[]
+  readonly benchmarks: Benchmarks
+}
+
+async function prepare(flags: Flags, read: Read, { signal, onProgress }: LongJob): Promise<PreparedData> {
   const { out, seed, truncate, format, nearDuplicates, personalData } = flags
+  const { sources, model, benchmarks, detector } = read
   const skip = OPTIONAL_CHECKS.filter((check) => flags.skip.includes(check))
-  const model = await readTunedModel(flags.model)
   const contextTokens = flags.context ?? model.contextTokens
   const judge = await toJudge(flags)
   const settings: DataSettings = {

@@ -4,6 +4,7 @@ import { command as data } from './tune-data.ts'
 import { command as fetch } from './tune-fetch.ts'
 import { command as job } from './tune-job.ts'
 import { command as logs } from './tune-logs.ts'
+import { command as mixture } from './tune-mixture.ts'
 import { command as preferences } from './tune-preferences.ts'
 import { command as status } from './tune-status.ts'
 import { command as stop } from './tune-stop.ts'
@@ -12,6 +13,7 @@ export function command(): Command {
   return new Command()
     .description('Tune a model.')
     .addCommand(data())
+    .addCommand(mixture())
     .addCommand(fetch())
     .addCommand(preferences())
     .addCommand(job('sft'))
