@@ -1,12 +1,13 @@
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { Page } from 'playwright-core'
+import type { BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openRun } from '../../src/eval/kinds.ts'
 import { writeReport } from '../../src/eval/write-report.ts'
 import { question, removeFolders, storedRun } from '../eval/stored-run.ts'
 import { injectAxe, violations } from './axe.ts'
 import { type OpenBrowser, openBrowser } from './chromium.ts'
+import { type OpenedReport, openReport } from './report-page.ts'
 
 let chromium: OpenBrowser
 let address: string
@@ -30,24 +31,8 @@ afterAll(async () => {
   await removeFolders()
 })
 
-interface Opened extends AsyncDisposable {
-  readonly page: Page
-  /** What the page asked for, and what went wrong in it. */
-  readonly requests: string[]
-  readonly faults: string[]
-}
-
-async function open(options: Parameters<typeof chromium.browser.newContext>[0] = {}): Promise<Opened> {
-  const context = await chromium.browser.newContext(options)
-  const page = await context.newPage()
-  const requests: string[] = []
-  const faults: string[] = []
-  page.on('request', (request) => void requests.push(request.url()))
-  page.on('pageerror', (error) => void faults.push(error.message))
-  page.on('console', (message) => void faults.push(message.text()))
-  await page.goto(address)
-  return { page, requests, faults, [Symbol.asyncDispose]: () => context.close() }
-}
+const open = (options?: BrowserContextOptions): Promise<OpenedReport> =>
+  openReport(chromium.browser, address, options)
 
 const rows = (page: Page) => page.locator('#list > li')
 
