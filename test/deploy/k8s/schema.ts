@@ -1,4 +1,4 @@
-/** The schemas of Kubernetes 1.36 and of four custom resources, and what of an object they do not know. */
+/** The schemas of Kubernetes 1.36 and of some custom resources, and what of an object they do not know. */
 import { readFileSync } from 'node:fs'
 import type { Json, JsonObject } from '../../../deploy/target.ts'
 
@@ -51,8 +51,12 @@ const fixture = (name: string): string =>
 const { definitions } = JSON.parse(fixture('openapi.json')) as {
   definitions: Readonly<Record<string, Schema>>
 }
-export const CUSTOM_KINDS: readonly CustomKind[] = Object.values(
-  JSON.parse(fixture('crds.json')) as Readonly<Record<string, CustomKind>>,
+/**
+ * Gateways, pools and monitoring; JobSet, and what of Kueue's objects is read or written: their fields and types by
+ * the CRDs of kubernetes-sigs/jobset at 08dfbdf and kubernetes-sigs/kueue at ff69552.
+ */
+export const CUSTOM_KINDS: readonly CustomKind[] = ['crds.json', 'batch-crds.json'].flatMap((name) =>
+  Object.values(JSON.parse(fixture(name)) as Readonly<Record<string, CustomKind>>),
 )
 const METADATA = definitions['io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta']!
 

@@ -22,12 +22,21 @@ export interface PodServer {
   close(): Promise<void>
 }
 
+/** Controllers of a test's own. */
+export interface Controllers {
+  /** Objects that they look after alone: Jobs and pods of theirs. */
+  owns(object: JsonObject): boolean
+  /** @returns whether anything has happened */
+  step(cluster: Cluster): boolean | Promise<boolean>
+}
+
 export interface ClusterOptions {
   /** Goes on by itself, as fast as it can; else only `step` and `settle` make something happen. */
   readonly alone?: boolean
   /** What pods and servers run into. */
   readonly trouble?: Trouble
   readonly servers?: ServerOptions
+  readonly controllers?: Controllers
 }
 
 export interface Identified {
@@ -45,16 +54,18 @@ export class Cluster {
   readonly #pods: Pods = new Pods(this)
   readonly #gateways: Gateways = new Gateways(this)
   readonly #alone: boolean
+  readonly #controllers: Controllers | undefined
   readonly #folders: string[] = []
   #events = 0
   #turn = 0
   #busy: Promise<void> | undefined
 
-  constructor(api: FakeApi, { alone = false, trouble = {}, servers = {} }: ClusterOptions) {
+  constructor(api: FakeApi, { alone = false, trouble = {}, servers = {}, controllers }: ClusterOptions) {
     this.api = api
     this.trouble = trouble
     this.#servers = servers
     this.#alone = alone
+    this.#controllers = controllers
     api.route = ({ plural, name, namespace }) => {
       if (plural === 'pods') return this.serversOf(name)[0]?.url
       const service = this.find('v1', 'Service', namespace, name)
@@ -73,8 +84,14 @@ export class Cluster {
       await this.#pods.step(),
       await scaleStep(this),
       await this.#gateways.step(),
+      (await this.#controllers?.step(this)) ?? false,
     ]
     return moved.includes(true)
+  }
+
+  /** Whether others look after it. */
+  isForeign(object: JsonObject): boolean {
+    return this.#controllers?.owns(object) ?? false
   }
 
   /** Until nothing happens any more. */

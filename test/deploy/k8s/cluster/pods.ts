@@ -29,7 +29,8 @@ export class Pods {
   /** @returns whether anything has happened */
   async step(): Promise<boolean> {
     let moved = false
-    for (const pod of this.#cluster.list('v1', 'Pod')) moved = (await this.#live(pod)) || moved
+    const pods = this.#cluster.list('v1', 'Pod').filter((pod) => !this.#cluster.isForeign(pod))
+    for (const pod of pods) moved = (await this.#live(pod)) || moved
     return moved
   }
 

@@ -35,6 +35,7 @@ export function deploymentStep(cluster: Cluster): boolean {
 export function jobStep(cluster: Cluster): boolean {
   return cluster
     .list('batch/v1', 'Job')
+    .filter((job) => !cluster.isForeign(job))
     .map((job) =>
       cluster.setStatus(job, {
         succeeded: 1,
@@ -73,7 +74,7 @@ function orphans(cluster: Cluster): boolean {
   const owners = new Set(cluster.list('apps/v1', 'Deployment').map((one) => identityOf(one).uid))
   const left = cluster
     .list('v1', 'Pod')
-    .filter((pod) => !owners.has(ownerOf(pod)) && !identityOf(pod).deleting)
+    .filter((pod) => !owners.has(ownerOf(pod)) && !identityOf(pod).deleting && !cluster.isForeign(pod))
   for (const pod of left) takeAway(cluster, pod)
   return left.length > 0
 }
