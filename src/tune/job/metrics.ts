@@ -45,7 +45,7 @@ export function parseLine(text: string): JobLine | undefined {
   return { facet, step, steps, loss, ...numbersOf(value, OF_STEPS) }
 }
 
-const OF_STEPS = ['learning_rate', 'tokens', 'seconds', 'reward', 'kl', 'accuracy'] as const
+const OF_STEPS = ['learning_rate', 'tokens', 'seconds', 'reward', 'kl', 'length', 'accuracy'] as const
 
 function numbersOf<Name extends string>(
   value: Readonly<Record<string, unknown>>,
