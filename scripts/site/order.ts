@@ -52,6 +52,7 @@ export const ORDER: readonly Section[] = [
       { source: 'docs/lora.md', title: 'LoRA adapters' },
     ],
   },
+  { title: 'Tuning', pages: [{ source: 'docs/tuning-data.md', title: 'Data and mixtures' }] },
   { title: 'Evaluation', pages: [{ source: 'docs/evaluation.md', title: 'Evaluation' }] },
   {
     title: 'Operations',
