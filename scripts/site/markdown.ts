@@ -34,14 +34,18 @@ export type Place = (path: string) => string | undefined
 
 /** @param source the page's path in the repository, from which its links go out */
 export function render(markdown: string, source: string, placeOf: Place): Rendered {
-  // What begins with a comment is written by a script, and says so there.
-  const tokens = parser.parse(markdown.replace(/^<!--.*?-->\n/s, ''), {})
+  const tokens = parser.parse(markdown, {})
   const passages = anchor(tokens)
   for (const token of tokens) relink(token.children ?? [], posix.dirname(source), placeOf)
   return { html: parser.renderer.render(withoutEmptyHeads(tokens), parser.options, {}), passages }
 }
 
-const parser = new MarkdownIt({ html: false, highlight: highlighted })
+const parser = new MarkdownIt({ html: true, highlight: highlighted })
+// Comments are for whoever writes the page; there is no other HTML in it.
+parser.renderer.rules.html_inline = parser.renderer.rules.html_block = (tokens, at) => {
+  const { content } = tokens[at]!
+  return /^<!--.*-->\s*$/s.test(content) ? '' : parser.utils.escapeHtml(content)
+}
 parser.renderer.rules.table_open = () =>
   '<div class="table" role="group" aria-label="Table" tabindex="0"><table>'
 parser.renderer.rules.table_close = () => '</table></div>'

@@ -55,6 +55,13 @@ export const ORDER: readonly Section[] = [
   { title: 'Tuning', pages: [{ source: 'docs/tuning-data.md', title: 'Data and mixtures' }] },
   { title: 'Evaluation', pages: [{ source: 'docs/evaluation.md', title: 'Evaluation' }] },
   {
+    title: 'Tuning',
+    pages: [
+      { source: 'docs/integrations.md', title: 'Frameworks' },
+      { source: 'docs/notebooks.md', title: 'Notebooks' },
+    ],
+  },
+  {
     title: 'Operations',
     pages: [
       { source: 'docs/operations.md', title: 'Canaries, cost, alerts' },

@@ -1,36 +1,15 @@
 /** What the documentation shows is code that compiles, against the package's own exports. */
 import { execFileSync } from 'node:child_process'
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
-import manifest from '../../package.json' with { type: 'json' }
+import { ENTRIES } from '../../scripts/site/exports.ts'
+import { type Block, blocksOf, PAGES, ROOT } from './pages.ts'
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const PAGES = ['README.md', ...readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md'))]
-
-interface Block {
-  /** Page and line, as a file's name. */
-  readonly name: string
-  readonly code: string
-}
-
-function blocksOf(page: string): Block[] {
-  const text = readFileSync(join(ROOT, page === 'README.md' ? '.' : 'docs', page), 'utf8')
-  return [...text.matchAll(/^```ts\n(.*?)^```/gms)].map(({ index, 1: code }) => {
-    const line = text.slice(0, index).split('\n').length + 1
-    return { name: `${page.replace('.md', '')}-line-${line}.ts`, code: code! }
-  })
-}
+/** Page and line of a block, as a file's name. */
+const nameOf = ({ page, line }: Block): string =>
+  `${page.replace('docs/', '').replace('.md', '')}-line-${line}.ts`
 
 /** What a reader has at hand where a block begins: backends made elsewhere, and names of their own program. */
 const AT_HAND = `
@@ -50,14 +29,7 @@ declare global {
 `
 
 /** The sources behind each export, so that nothing has to be built first. */
-const paths = Object.fromEntries(
-  Object.entries(manifest.exports).flatMap(([name, target]) => {
-    if (typeof target === 'string') return []
-    const { types } = 'node' in target ? target.node : target
-    const source = types.replace('./dist/', 'src/').replace('.d.ts', '.ts')
-    return [[`gemfacet${name.slice(1)}`, [join(ROOT, source)]]]
-  }),
-)
+const paths = Object.fromEntries([...ENTRIES].map(([name, path]) => [name, [join(ROOT, path)]]))
 
 const options = {
   ...{ target: 'es2024', module: 'nodenext', types: ['node'], paths },
@@ -71,15 +43,15 @@ it('compiles as it stands, block by block', () => {
   try {
     mkdirSync(join(folder, 'blocks'))
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
-    const blocks = PAGES.flatMap(blocksOf)
+    const blocks = PAGES.flatMap((page) => blocksOf(page, 'ts'))
     expect(blocks.length).toBeGreaterThan(20)
     const config = blocks.find(({ code }) => code.includes('export default defineConfig('))!
     const files = [
-      ...blocks.map(({ name, code }) => [`blocks/${name}`, `${code}\nexport {}\n`]),
+      ...blocks.map((block) => [`blocks/${nameOf(block)}`, `${block.code}\nexport {}\n`]),
       ['at-hand.d.ts', AT_HAND],
       ['package.json', '{ "type": "module" }'],
       // What a block imports from beside it.
-      ['blocks/facet.config.ts', `export { default } from './${config.name}'\n`],
+      ['blocks/facet.config.ts', `export { default } from './${nameOf(config)}'\n`],
       [
         'tsconfig.json',
         JSON.stringify({

@@ -23,6 +23,8 @@ export interface Fault {
 }
 
 export interface Hub extends AsyncDisposable {
+  /** Owner and name. */
+  readonly model: string
   readonly url: string
   readonly asked: Asked[]
   /** Of the store that large files are redirected to. */
@@ -39,13 +41,17 @@ const blobSha1 = (bytes: Uint8Array): string =>
   createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex')
 const isLarge = (path: string): boolean => /\.(?:safetensors|gguf|bin)$/.test(path)
 
-/** One model, google/tiny, with these files. */
-export async function fakeHub(files: Readonly<Record<string, Uint8Array>>): Promise<Hub> {
+/** One model with these files. */
+export async function fakeHub(
+  files: Readonly<Record<string, Uint8Array>>,
+  model: string = 'google/tiny',
+): Promise<Hub> {
   const listed = new Map(Object.entries(files))
   const front = await listen((request, response) => answerFront(hub, storeUrl(), request, response))
   const store = await listen((request, response) => answerStore(hub, request, response))
   const storeUrl = (): string => store.url
   const hub: Hub = {
+    model,
     url: front.url,
     asked: front.asked,
     store: store.asked,
@@ -86,11 +92,11 @@ async function listen(handle: Handler) {
 function answerFront(hub: Hub, store: string, asked: Asked, response: ServerResponse): void {
   if (spoilt(hub, asked, response)) return
   const { pathname, searchParams } = new URL(asked.path, hub.url)
-  if (pathname.startsWith('/api/models/google/tiny/revision/')) {
-    sendJson(response, { _id: '1', id: 'google/tiny', sha: COMMIT, lastModified: 0, ...hub.about })
+  if (pathname.startsWith(`/api/models/${hub.model}/revision/`)) {
+    sendJson(response, { _id: '1', id: hub.model, sha: COMMIT, lastModified: 0, ...hub.about })
     return
   }
-  if (pathname === `/api/models/google/tiny/tree/${COMMIT}`) {
+  if (pathname === `/api/models/${hub.model}/tree/${COMMIT}`) {
     // Two entries a page, the next one's address in a Link header.
     const from = Number(searchParams.get('cursor') ?? 0)
     const all = [...hub.files].map(([path, bytes]) => {

@@ -1,0 +1,5 @@
+/** The commands of the page on evaluation, run. */
+import { runPages } from './run-pages.ts'
+import { EVALUATION } from './table/evaluation.ts'
+
+runPages(EVALUATION)
