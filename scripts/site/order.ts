@@ -59,6 +59,7 @@ export const ORDER: readonly Section[] = [
     pages: [
       { source: 'docs/integrations.md', title: 'Frameworks' },
       { source: 'docs/notebooks.md', title: 'Notebooks' },
+      { source: 'docs/responsible-use.md', title: 'Responsible use' },
     ],
   },
   {

@@ -36,9 +36,9 @@ const onVertex = (changed?: object): Entry => ({
 })
 
 /** The real one where it is installed; else its options are checked. */
-const kubectl = (says: RegExp): Entry =>
+const kubectl = (says: RegExp, instead: Readonly<Record<string, string>> = {}): Entry =>
   spawnSync('kubectl', ['version', '--client']).status === 0
-    ? { how: 'run', against: CLUSTER, says }
+    ? { how: 'run', against: CLUSTER, says, instead }
     : { how: 'parsed', because: 'kubectl is not installed here.' }
 
 /** Terraform asks the network for its providers, so that it is held against infra/ instead. */
@@ -90,6 +90,8 @@ export const CLOUD: readonly PageEntries[] = [
       'kubectl apply --server-side -k k8s/namespace': kubectl(/namespace\/gemma serverside-applied/),
       'kubectl -n gemma create secret generic hugging-face --from-literal=token="$HF_TOKEN"': kubectl(
         /secret\/hugging-face created/,
+        // kubectl sends what it creates as protobuf, which the cluster in memory does not read.
+        { '"$HF_TOKEN"': '"$HF_TOKEN" --dry-run=client -o json | kubectl create -f -' },
       ),
       'kubectl apply --server-side -k k8s/overlays/gke-l4': kubectl(
         /deployment.apps\/gemma serverside-applied/,

@@ -48,6 +48,7 @@ export const EVALUATION: readonly PageEntries[] = [
         edge: endpoint(two, 'edge-model'),
         cloud: endpoint(two, 'cloud-model'),
         gemini: endpoint(two, 'judge-model'),
+        'gemma-27b': endpoint(two, 'judge-model'),
       }
       place.write('facet.config.ts', `export default ${JSON.stringify({ endpoints })}`)
       for (const [name, right] of [
@@ -82,6 +83,9 @@ export const EVALUATION: readonly PageEntries[] = [
         ...{ how: 'run', against: MODELS, says: /win rate/ },
       },
       'facet eval sxs edge cloud --judge gemini --prompts mine.jsonl --rubric rubric.md --out runs/mine': {
+        ...{ how: 'run', against: MODELS, says: /win rate/ },
+      },
+      'facet eval judge runs/edge-cloud --judge gemma-27b --out runs/edge-cloud-27b': {
         ...{ how: 'run', against: MODELS, says: /win rate/ },
       },
       'facet eval rate runs/edge-cloud --rater Ann --rater Ben': {

@@ -1,5 +1,7 @@
 /** How the commands of the pages on tuning are run. */
 import type { PageEntries } from '../entry.ts'
+import { checkpoint, configOf, documents, made, sample, vllm } from '../fixtures.ts'
+import { blocksOf } from '../pages.ts'
 
 export const TUNING: readonly PageEntries[] = [
   {
@@ -12,8 +14,9 @@ export const TUNING: readonly PageEntries[] = [
   },
   {
     page: 'docs/notebooks.md',
+    prepare: async (place) => configOf(place, 'docs/deploy.md'),
     commands: {
-      'npx facet notebook colab': { how: 'run', says: /\.ipynb/ },
+      'npx facet notebook colab': { how: 'run', says: /"nbformat": 4/ },
       'npx facet notebook kaggle sft --model google/gemma-2b-it --out tune.ipynb': {
         how: 'run',
         says: /tune\.ipynb/,
@@ -22,6 +25,32 @@ export const TUNING: readonly PageEntries[] = [
         how: 'run',
         says: /eval\.ipynb/,
       },
+    },
+  },
+  {
+    page: 'docs/responsible-use.md',
+    prepare: async (place) => {
+      sample(place, 'gemma-2b-it-int4')
+      place.listensAt('localhost:8000', await vllm(place, 'google/shieldgemma-2b'))
+      place.write('policies.json', blocksOf('docs/responsible-use.md', 'json')[0]!.code)
+      for (const [name, bytes] of Object.entries(checkpoint())) place.write(`checkpoint/${name}`, bytes)
+      place.link('test/fixtures/benchmarks/arc', 'arc')
+      place.write('train.jsonl', documents(2))
+      await made(place, 'facet convert ./checkpoint ./my-gemma --license gemma')
+      await made(place, 'facet eval run arc_easy --model ./my-gemma --data arc --limit 2 --out runs/before')
+    },
+    commands: {
+      'npx facet serve ./gemma-2b-it-int4 --guard http://localhost:8000/v1 --guard-policies policies.json --guard-audit audit.jsonl':
+        { how: 'serve', against: 'a judge that repeats' },
+      'npx facet release ./my-gemma --corpus train.jsonl --data ./data --baseline runs/before --checkpoint ./checkpoint --guard http://localhost:8000/v1 --guard-model google/shieldgemma-2b':
+        {
+          how: 'run',
+          // Random weights say nothing that may be released.
+          exit: 3,
+          says: /Not to be released/,
+          against: 'a small model with random weights, rows of the tests, and a judge that repeats',
+          instead: { '--baseline': '--benchmark-data arc --baseline' },
+        },
     },
   },
 ]
