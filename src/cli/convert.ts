@@ -3,10 +3,13 @@ import { Command } from 'commander'
 import { type ConvertOptions, convert } from '../convert/convert.ts'
 import type { QuantOptions } from '../convert/quant-options.ts'
 import { formatBytes } from '../gemma/memory-plan.ts'
+import { acknowledgeTerms, addTermsFlag, type TermsFlags } from './accept-terms.ts'
 import { runLong } from './progress.ts'
 import { addQuantOptions } from './quant-options.ts'
 
-type Flags = Pick<ConvertOptions, 'id' | 'description' | 'source' | 'license' | 'force'> & QuantOptions
+type Flags = Pick<ConvertOptions, 'id' | 'description' | 'source' | 'license' | 'force'> &
+  QuantOptions &
+  TermsFlags
 
 export function command(): Command {
   const made = new Command()
@@ -16,7 +19,9 @@ export function command(): Command {
       'directory with config.json and model.safetensors, or its shards and their index; or NAME.gguf',
     )
     .argument('<out>', 'directory to make')
-  return addQuantOptions(made, 'weights in 4 or 8 bits, or as the checkpoint has them (default: int4)')
+  return addTermsFlag(
+    addQuantOptions(made, 'weights in 4 or 8 bits, or as the checkpoint has them (default: int4)'),
+  )
     .option('--id <name>', 'what clients call the model (default: the name of <out>)')
     .option('--description <text>', 'one sentence: what the model is')
     .option('--source <text>', 'origin of the checkpoint, for example its address')
@@ -25,9 +30,11 @@ export function command(): Command {
     .action(run)
 }
 
-async function run(checkpoint: string, out: string, flags: Flags): Promise<void> {
+async function run(checkpoint: string, out: string, { acceptTerms, ...flags }: Flags): Promise<void> {
+  const onTerms = (license: string): Promise<void> =>
+    acknowledgeTerms(checkpoint, license, { ...(acceptTerms && { acceptTerms }) })
   const { manifest, warnings } = await runLong('Converting', (job) =>
-    convert(checkpoint, out, { ...flags, ...job }),
+    convert(checkpoint, out, { ...flags, ...job, onTerms }),
   )
   for (const warning of warnings) process.stderr.write(`facet: warning: ${warning}\n`)
   const size = formatBytes(manifest.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))

@@ -1,20 +1,20 @@
 /** `facet pull`. */
-import { createInterface } from 'node:readline/promises'
 import { Command } from 'commander'
 import type { QuantOptions } from '../convert/quant-options.ts'
 import { FacetError } from '../errors.ts'
 import { formatBytes } from '../gemma/memory-plan.ts'
 import { applicationDefault } from '../google/node.ts'
 import { type PullOptions, pull } from '../pull/pull.ts'
-import type { Ask } from '../pull/terms.ts'
 import type { TokenSource } from '../types.ts'
+import { addTermsFlag, askOnTerminal, type TermsFlags } from './accept-terms.ts'
 import { toCount } from './argument.ts'
 import { runLong } from './progress.ts'
 import { addQuantOptions } from './quant-options.ts'
 
-interface Flags extends Pick<PullOptions, 'stream' | 'file' | 'id' | 'force' | 'concurrency'>, QuantOptions {
-  readonly acceptTerms?: boolean
-}
+interface Flags
+  extends Pick<PullOptions, 'stream' | 'file' | 'id' | 'force' | 'concurrency'>,
+    QuantOptions,
+    TermsFlags {}
 
 export function command(): Command {
   const made = new Command()
@@ -24,32 +24,19 @@ export function command(): Command {
       'google/gemma-2b-it[@revision], kaggle://OWNER/MODEL/FRAMEWORK/VARIATION[/VERSION], gs://BUCKET/PATH, https://… or ./FOLDER',
     )
     .argument('[dir]', 'directory to make (default: the cache; with --quant, the name and the format)')
-  return addQuantOptions(made, 'convert while it comes, to weights in 4 or 8 bits or as they are')
+  return addTermsFlag(
+    addQuantOptions(made, 'convert while it comes, to weights in 4 or 8 bits or as they are'),
+  )
     .option('--stream', 'with --quant: keep nothing of the checkpoint on disk')
     .option('--file <path>', 'the file with the weights, where there are several')
     .option('--id <name>', 'with --quant: what clients call the model (default: the name of the directory)')
-    .option('--accept-terms', 'accept the terms the model is under, which are shown and remembered')
     .option('--concurrency <number>', 'files at once (default: 4)', toCount)
     .option('--force', 'replace an existing model directory')
     .action(run)
 }
 
-async function run(
-  name: string,
-  out: string | undefined,
-  { acceptTerms = false, ...flags }: Flags,
-): Promise<void> {
-  const ask: Ask = async (terms, model) => {
-    process.stderr.write(`${model} is under the ${terms.name}: ${terms.url}\n`)
-    if (acceptTerms) return true
-    if (!process.stdin.isTTY || !process.stderr.isTTY) return undefined
-    const terminal = createInterface({ input: process.stdin, output: process.stderr })
-    try {
-      return /^y(?:es)?$/i.test((await terminal.question('Do you accept them? [y/N] ')).trim())
-    } finally {
-      terminal.close()
-    }
-  }
+async function run(name: string, out: string | undefined, { acceptTerms, ...flags }: Flags): Promise<void> {
+  const ask = askOnTerminal(acceptTerms === true)
   const onNote = (sentence: string): void => void process.stderr.write(`facet: ${sentence}\n`)
   const pulled = await runLong('Pulling', (job) =>
     pull(name, { ...flags, ...(out !== undefined && { out }), ask, onNote, googleTokens, ...job }),

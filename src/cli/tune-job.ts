@@ -1,18 +1,20 @@
 /** `facet tune sft|reward|rlhf`: starts a tuning, or goes on watching it, until it has ended. */
 import { Command } from 'commander'
+import { modelOf } from '../../deploy/models.ts'
 import { FacetError } from '../errors.ts'
 import { readInputs } from '../tune/job/inputs.ts'
 import type { Observation } from '../tune/job/job.ts'
 import { toJson, toText } from '../tune/job/report.ts'
 import type { TuneKind } from '../tune/job/spec.ts'
 import { watchJob } from '../tune/job/watch.ts'
+import { acknowledgeTerms, addTermsFlag, GEMMA_LICENSE, type TermsFlags } from './accept-terms.ts'
 import { showSteps } from './steps.ts'
 import { addTuneFlags } from './tune-flags.ts'
 import { planTuning, TUNING_ARGUMENT, type TuneFlags, withTuning } from './tune-open.ts'
 import { showJob, toLine } from './tune-show.ts'
 import { atWork } from './user-name.ts'
 
-interface Flags extends TuneFlags {
+interface Flags extends TuneFlags, TermsFlags {
   readonly dryRun?: true
   readonly json?: true
   readonly detach?: true
@@ -34,7 +36,7 @@ export function command(kind: TuneKind): Command {
     .option('--dry-run', 'show the plan with its price, and start nothing')
     .option('--json', 'with --dry-run: print JSON')
     .option('--detach', 'do not watch it once it is started')
-  return addTuneFlags(made).action((name: string, flags: Flags) => run(name, flags, kind))
+  return addTermsFlag(addTuneFlags(made)).action((name: string, flags: Flags) => run(name, flags, kind))
 }
 
 async function run(name: string, flags: Flags, kind: TuneKind): Promise<void> {
@@ -45,6 +47,8 @@ async function run(name: string, flags: Flags, kind: TuneKind): Promise<void> {
     return
   }
   process.stderr.write(toText(plan))
+  const published = modelOf(plan.spec.model)
+  if (published) await acknowledgeTerms(published.repository, GEMMA_LICENSE, flags)
   const inputs = await readInputs(plan.spec, folder)
   const last = await withTuning(planned, async ({ runner, signal }): Promise<Observation | undefined> => {
     const onStep = showSteps(process.stderr)

@@ -36,6 +36,8 @@ export interface ConvertOptions extends ModelOptions, QuantOptions {
   /** Directory of a LoRA adapter to bake in. */
   readonly adapter?: string
   readonly onProgress?: (progress: ConvertProgress) => void
+  /** Is told the terms before anything is written, where they are known; what it throws ends the conversion. */
+  readonly onTerms?: (license: string) => Promise<void>
 }
 
 export interface Converted {
@@ -74,6 +76,7 @@ export async function convert(
   const place = typeof from === 'string' ? from : from.place
   try {
     const { adapter } = options
+    if (described.license !== undefined) await options.onTerms?.(described.license)
     const { checkpoint } = adapter === undefined ? opened : await withAdapter(opened, place, adapter)
     const tokenizer = tokenizerOf(copies, config)
     const all = tensorSources(checkpoint, config)

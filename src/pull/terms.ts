@@ -1,14 +1,22 @@
-/** Terms of use: shown before a model comes, and remembered once they are accepted. */
+/** Terms of use: shown before a model is used, and remembered once they are accepted. */
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { FacetError } from '../errors.ts'
-import { type Terms, toLicense } from '../gemma/terms.ts'
+import { GEMMA_TERMS, PROHIBITED_USES, type Terms, toLicense } from '../gemma/terms.ts'
 
 /** Asks whoever sits there; undefined: nobody can be asked. */
 export type Ask = (terms: Terms, model: string) => Promise<boolean | undefined>
 
-type Accepted = Readonly<Record<string, { readonly model: string; readonly acceptedAt: string }>>
+/** By the address of the terms. */
+type Accepted = Readonly<Record<string, Acceptance>>
+
+interface Acceptance {
+  readonly model: string
+  readonly acceptedAt: string
+  /** The policy that was acknowledged with them. */
+  readonly prohibitedUses?: string
+}
 
 export function termsFile(env: Readonly<Record<string, string | undefined>>): string {
   const home = env.XDG_CONFIG_HOME || join(env.HOME || homedir(), '.config')
@@ -35,11 +43,13 @@ export async function ensureAccepted(
     const how =
       answer === undefined
         ? 'read them, and run this again with --accept-terms'
-        : 'without that it is not pulled'
+        : 'without that it is not used'
     const problem = `${model} may be used only under the ${toLicense(terms)}; ${how}.`
     throw new FacetError('forbidden', problem, { field: 'accept-terms' })
   }
-  const all = { ...accepted, [terms.url]: { model, acceptedAt: new Date(nowMs).toISOString() } }
+  const acceptedAt = new Date(nowMs).toISOString()
+  const prohibited = terms.url === GEMMA_TERMS.url && { prohibitedUses: PROHIBITED_USES }
+  const all: Accepted = { ...accepted, [terms.url]: { model, acceptedAt, ...prohibited } }
   try {
     await mkdir(dirname(path), { recursive: true })
     const beside = `${path}.${process.pid}`

@@ -235,7 +235,11 @@ describe('a pull from Hugging Face', () => {
     await pull('google/tiny', options)
     const kept = JSON.parse(await readFile(join(at.user.dir, '.config/facet/accepted-terms.json'), 'utf8'))
     expect(kept).toEqual({
-      'https://ai.google.dev/gemma/terms': { model: 'google/tiny', acceptedAt: '2027-01-15T08:00:00.000Z' },
+      'https://ai.google.dev/gemma/terms': {
+        model: 'google/tiny',
+        acceptedAt: '2027-01-15T08:00:00.000Z',
+        prohibitedUses: 'https://ai.google.dev/gemma/prohibited_use_policy',
+      },
     })
   })
 })
