@@ -11,9 +11,9 @@ interface Kind {
   readonly holds: (candidate: string) => boolean
 }
 
-/** Addresses that anybody may have: unspecified, private, loopback, link-local, multicast, reserved. */
+/** Addresses that anybody may have: unspecified, private, loopback, link-local, multicast, reserved. So is `::3` in code. */
 const NOBODYS =
-  /^(?:0|10|127|169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01])|22[4-9]|2[345]\d)\.|^(?:::1?$|f[cdef]|2001:db8)/i
+  /^(?:0|10|127|169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01])|22[4-9]|2[345]\d)\.|^(?:::[\da-f]{0,4}$|f[cdef]|2001:db8)/i
 
 /**
  * validator checks forms and check digits, libphonenumber-js the numbering plans of all countries.

@@ -34,6 +34,7 @@ describe('the local detectors', () => {
     'GB82 WEST 1234 5698 7654 33',
     '000-12-3456, 666-12-3456, 123-00-4567',
     'std::vector<int> a::b::c',
+    'every third: items[::3]',
     '`chmod 755 path/to/file`',
     '',
   ])('find nothing in %j', async (text) => {
