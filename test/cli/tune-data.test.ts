@@ -1,10 +1,15 @@
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createEdge } from '../../src/edge/app.ts'
 import { type Served, serve } from '../../src/edge/entry/node.ts'
+import { parquetOf } from '../eval/parquet.ts'
 import { scripted } from '../eval/sxs/judging.ts'
 import { facet, facetWithin } from './facet.ts'
 import { said } from './in-process.ts'
@@ -94,6 +99,38 @@ describe('facet tune data', () => {
       /facet: .*out has a file larger than this system allows; nothing was left behind/,
     )
     expect(await readdir(folder)).toEqual(['a.jsonl'])
+  })
+
+  it('reads a data set on the hub, and keeps it', async () => {
+    const rows = parquetOf({ prompt: ['Why?', 'Who is it?'], completion: ['Because.', 'I am Claude.'] })
+    const oid = createHash('sha256').update(rows).digest('hex')
+    const listing = JSON.stringify([{ type: 'file', path: 'fine/test/0000.parquet', lfs: { oid } }])
+    const asked: string[] = []
+    const hub = createServer((request, response) => {
+      asked.push(request.url!)
+      response.end(request.url!.startsWith('/api/') ? listing : rows)
+    })
+    await once(hub.listen(0, '127.0.0.1'), 'listening')
+    try {
+      const { port } = hub.address() as AddressInfo
+      const env = {
+        HF_ENDPOINT: `http://127.0.0.1:${port}`,
+        HF_HOME: folder,
+        FACET_CACHE: join(folder, 'cache'),
+      }
+      const args = ['tune', 'data', 'hub:some/set:fine:test', '--model', MODEL, '--out']
+      const ran = await facet([...args, join(folder, 'out')], { env })
+      expect(ran.stderr).not.toContain('facet:')
+      expect(ran.stdout).toMatch(/^some\/set\/fine\/test\/0000\.parquet +2 +1 /m)
+      expect(asked).toEqual([
+        '/api/datasets/some/set/tree/refs%2Fconvert%2Fparquet/fine/test',
+        '/datasets/some/set/resolve/refs%2Fconvert%2Fparquet/fine/test/0000.parquet',
+      ])
+      expect((await facet([...args, join(folder, 'again')], { env })).code).toBe(0)
+      expect(asked).toHaveLength(2)
+    } finally {
+      hub.close()
+    }
   })
 
   describe('with a guard', () => {
