@@ -197,8 +197,7 @@ export const POD_RULES: readonly PodRule[] = [
 
 /** Containers that hold an accelerator and serve; those of Jobs come to an end and need no probes. */
 function servers(pod: Pod): Container[] {
-  const kind = pod.object.kind
-  return kind === 'Job' || kind === 'CronJob'
+  return ['Job', 'CronJob', 'JobSet'].includes(String(pod.object.kind))
     ? []
     : pod.containers.filter(({ accelerators }) => accelerators > 0)
 }

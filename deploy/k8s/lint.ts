@@ -43,7 +43,7 @@ export interface Complaint {
 /** Everything to be said about these objects, which are meant to be applied together, in their order. */
 export function lint(objects: readonly Json[]): Finding[] {
   const manifests = objects.filter(isObject)
-  const pods = manifests.flatMap((object) => podOf(object) ?? [])
+  const pods = manifests.flatMap(podsOf)
   const complaints = [
     ...pods.flatMap((pod) => POD_RULES.flatMap((rule) => rule(pod))),
     ...SET_RULES.flatMap((rule) => rule(manifests, pods)),
@@ -73,22 +73,30 @@ export interface Container {
   readonly accelerators: number
 }
 
-function podOf(object: JsonObject): Pod | undefined {
+/** One for most kinds; one for each of a JobSet's jobs. */
+function podsOf(object: JsonObject): Pod[] {
   const inner = at(object, 'spec', 'template')
+  if (isObject(inner)) return toPod(object, 'spec.template', inner)
   const jobs = at(object, 'spec', 'jobTemplate', 'spec', 'template')
-  const [path, template] = isObject(inner)
-    ? ['spec.template', inner]
-    : isObject(jobs)
-      ? ['spec.jobTemplate.spec.template', jobs]
-      : ['', object.kind === 'Pod' ? object : undefined]
-  const spec = template && at(template, 'spec')
-  if (!isObject(spec)) return undefined
-  const annotations = at(template!, 'metadata', 'annotations')
+  if (isObject(jobs)) return toPod(object, 'spec.jobTemplate.spec.template', jobs)
+  const replicated = listOf(at(object, 'spec', 'replicatedJobs'))
+  if (replicated.length > 0)
+    return replicated.flatMap((job, index) => {
+      const path = `spec.replicatedJobs[${index}].template.spec.template`
+      return toPod(object, path, at(job, 'template', 'spec', 'template'))
+    })
+  return object.kind === 'Pod' ? toPod(object, '', object) : []
+}
+
+function toPod(object: JsonObject, path: string, template: Json | undefined): Pod[] {
+  const spec = at(template, 'spec')
+  if (!isObject(spec)) return []
+  const annotations = at(template, 'metadata', 'annotations')
   const root = path === '' ? 'spec' : `${path}.spec`
   const containers = listOf(spec.containers).map((body, index) =>
     toContainer(body, `${root}.containers[${index}]`),
   )
-  return { object, path: root, annotations: isObject(annotations) ? annotations : {}, spec, containers }
+  return [{ object, path: root, annotations: isObject(annotations) ? annotations : {}, spec, containers }]
 }
 
 function toContainer(body: JsonObject, path: string): Container {
