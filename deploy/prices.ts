@@ -23,7 +23,7 @@ export interface Offer extends Price {
  */
 const CATALOGUE: Source = { what: 'SkyPilot catalogue v8, gcp/vms.csv at 006059e', date: '2026-11-23' }
 const LIST: Source = { what: "Google's list of accelerator-optimized machines", date: 'undated' }
-const PUBLISHED: Source = { what: 'JetStream benchmark, us-central1 prices', date: 'undated' }
+const PUBLISHED: Source = { what: 'JetStream benchmark, us-central1 prices', date: '2026-08' }
 
 /** Zones (letters), on demand, spot. */
 type Row = readonly [zones: string, onDemand: number | undefined, spot: number | undefined, source?: Source]
@@ -138,7 +138,7 @@ export const CLOUD_RUN_PRICE: {
   gibSecond: 0.0000025,
   /** A million. */
   requests: 0.4,
-  source: { what: 'cloud.google.com/run/pricing, request-based billing, tier 1', date: 'undated' },
+  source: { what: 'cloud.google.com/run/pricing, request-based billing, tier 1', date: '2026-11-23' },
 }
 
 /** Vertex AI charges its own fee on top of the machine. */
@@ -150,5 +150,5 @@ export const VERTEX_FEE: { readonly share: number; readonly source: Source } = {
 /** Cluster management fee of GKE, US dollars an hour. */
 export const GKE_FEE: { readonly hour: number; readonly source: Source } = {
   hour: 0.1,
-  source: { what: 'cloud.google.com/kubernetes-engine/pricing', date: 'undated' },
+  source: { what: 'cloud.google.com/kubernetes-engine/pricing', date: '2026-11-23' },
 }

@@ -4,7 +4,7 @@ import type { TargetName } from './target.ts'
 /** Where a figure was read, and when. */
 export interface Source {
   readonly what: string
-  /** ISO date, or `undated` where the source has none. */
+  /** ISO date of the source, or on which it was read; `undated` where neither is known. */
   readonly date: string
 }
 
@@ -43,8 +43,8 @@ export interface Machine {
   readonly topology?: string
 }
 
-const NVIDIA: Source = { what: 'NVIDIA data sheets: memory, bandwidth, dense bf16', date: 'undated' }
-const CLOUD_TPU: Source = { what: 'cloud.google.com/tpu/docs: v5e, v6e', date: 'undated' }
+const NVIDIA: Source = { what: 'NVIDIA data sheets: memory, bandwidth, dense bf16', date: '2026-11-23' }
+const CLOUD_TPU: Source = { what: 'cloud.google.com/tpu/docs: v5e, v6e', date: '2026-11-23' }
 
 const GB = 1e9
 

@@ -21,7 +21,7 @@ export interface Speed {
 const BANDWIDTH_SHARE = 0.5
 const FLOPS_SHARE = 0.35
 
-const JETSTREAM: Source = { what: 'jetstream-pytorch benchmarks', date: 'undated' }
+const JETSTREAM: Source = { what: 'jetstream-pytorch benchmarks', date: '2026-08' }
 
 interface Published {
   readonly model: string

@@ -167,6 +167,7 @@ const all = (reason: string, ...indices: readonly number[]): Readonly<Record<num
 const ELSEWHERE: Readonly<Record<string, string>> = {
   admission: 'refusals alone, by policies and webhooks that the fake does not have',
   invalid: 'refusals alone, in words that are read there',
+  kubectl: 'commands, whose requests kubectl-recorded.test.ts sends',
   trouble: 'refusals alone, of a server that is overloaded',
 }
 
