@@ -10,6 +10,7 @@ import { ownCache } from '../pull/cache.ts'
 import { Web } from '../pull/web.ts'
 import type { Backend } from '../types.ts'
 import { toCount, toTemperature, toWhole } from './argument.ts'
+import { checkKey, toModelFlags } from './eval-judging.ts'
 import {
   canScore,
   checkNamed,
@@ -31,6 +32,7 @@ interface Flags extends ModelFlags {
   readonly data?: string
   readonly generate?: true
   readonly chat?: true
+  readonly judge?: string
   readonly samples: number
   readonly temperature: number
   readonly concurrency?: number
@@ -76,9 +78,13 @@ function checkSampling({ samples, temperature }: Flags): void {
 async function start(names: string, flags: Flags): Promise<void> {
   checkSampling(flags)
   checkNamed(flags)
+  checkKey(
+    [flags.url, flags.judge].filter((name) => name !== undefined),
+    flags,
+  )
   const tasks = [...new Set(names.split(',').map((name) => taskNamed(name.trim())))]
   await untilStopped(async (signal) => {
-    const { data: folder, shots: wanted } = flags
+    const { data: folder, shots: wanted, judge } = flags
     const load = {
       cache: new DataCache(join(ownCache(process.env), 'data')),
       web: new Web({ signal }),
@@ -90,13 +96,19 @@ async function start(names: string, flags: Flags): Promise<void> {
       const shots = wanted ?? task.shots
       benchmarks.push({ task, shots, data: await loadData(task, shots, load) })
     }
-    await withOpen(openModel(flags, signal), (model) => measure(benchmarks, model, flags, signal))
+    await withOpen(openModel(flags, signal), (model) =>
+      judge === undefined
+        ? measure(benchmarks, { model }, flags, signal)
+        : withOpen(openModel(toModelFlags(judge, flags), signal), (judge) =>
+            measure(benchmarks, { model, judge }, flags, signal),
+          ),
+    )
   })
 }
 
 async function measure(
   benchmarks: readonly Benchmark[],
-  { backend, settings }: OpenModel,
+  { model: { backend, settings }, judge }: { readonly model: OpenModel; readonly judge?: OpenModel },
   flags: Flags,
   signal: AbortSignal,
 ): Promise<void> {
@@ -106,6 +118,7 @@ async function measure(
     benchmarks,
     backend: generate || (await canScore(backend, { signal })) ? backend : withoutScore(backend),
     model: settings,
+    ...(judge && { judge }),
     folder: out,
     seed,
     method: generate ? 'generation' : 'log-likelihood',

@@ -24,6 +24,8 @@ export interface BenchmarkOptions {
   readonly backend: Backend
   /** What is kept of the model: its hash, where it is known. */
   readonly model: ModelSettings
+  /** Marks the tasks that need it. */
+  readonly judge?: { readonly backend: Backend; readonly settings: ModelSettings }
   /** Where the run is written; one that was broken off goes on. */
   readonly folder: string
   /** Draws subsets and shots. */
@@ -67,7 +69,7 @@ export async function runBenchmarks(
   options: BenchmarkOptions,
 ): Promise<RunResult & { readonly settings: BenchmarkSettings }> {
   const { benchmarks, backend, folder, seed, limit, method = 'log-likelihood', chat = false } = options
-  const { sampling = GREEDY, concurrency, signal, onProgress, clock } = options
+  const { judge, sampling = GREEDY, concurrency, signal, onProgress, clock } = options
   const drawn = benchmarks.map(({ task, data, shots = task.shots }) => {
     const items = itemsOf(task, data, { seed, shots, ...(limit !== undefined && { limit }) })
     checkMethod(items, backend, method)
@@ -86,14 +88,14 @@ export async function runBenchmarks(
       measures: measuresOf(task.measures, sampling.samples),
       data: data.files.map(({ file, sha256 }) => ({ file, sha256 })),
     })),
-    models: { model: options.model },
+    models: { model: options.model, ...(judge && { judge: judge.settings }) },
     seed,
     method,
     chat,
     ...(sampling.temperature > 0 && { samples: sampling.samples, temperature: sampling.temperature }),
   }
   const graders = new Map<string, Grader>()
-  for (const { task } of benchmarks) if (task.grader) graders.set(task.name, task.grader())
+  for (const { task } of benchmarks) if (task.grader) graders.set(task.name, task.grader(judge?.backend))
   const asking: AskOptions = { backend, method, chat, graders, sampling: { ...sampling, seed } }
   try {
     for (const grader of graders.values()) await grader.open?.()

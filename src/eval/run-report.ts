@@ -55,9 +55,9 @@ export function toRunReport(summary: Summary, settings: RunSettings, kind: RunKi
 export function whoOf({ models }: Pick<Summary, 'models'>): string {
   const said = ({ id, quantization }: { id: string; quantization?: string | undefined }): string =>
     quantization === undefined ? id : `${id} (${quantization})`
-  const { a, b, judge } = models
-  if (a && b) return `${said(a)} against ${said(b)}${judge ? `, judged by ${said(judge)}` : ''}`
-  return Object.values(models).map(said).join(', ')
+  const { a, b, judge, ...others } = models
+  const who = a && b ? `${said(a)} against ${said(b)}` : Object.values(others).map(said).join(', ')
+  return judge ? `${who}, judged by ${said(judge)}` : who
 }
 
 /** Of a part of what there is. */

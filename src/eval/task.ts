@@ -1,4 +1,5 @@
 /** What a benchmark is, as data: where its questions lie, how they are put to a model, and what of an answer counts. */
+import type { Backend } from '../types.ts'
 import type { Row } from './row.ts'
 import type { Measure } from './summary.ts'
 
@@ -31,8 +32,12 @@ export interface Task {
   readonly pose: (row: Row) => Question
   /** What is measured of each question; the first is the one that tables show. */
   readonly measures: readonly Measure[]
-  /** What marks texts; made once a run. Left out: no question of it is answered with a text. */
-  readonly grader?: () => Grader
+  /**
+   * What marks texts; made once a run. Left out: no question of it is answered with a text.
+   *
+   * @param judge for tasks that another model marks
+   */
+  readonly grader?: (judge?: Backend) => Grader
 }
 
 /** A file of rows. */

@@ -8,6 +8,7 @@ import { EXAMS } from './exams.ts'
 import { KNOWLEDGE } from './knowledge.ts'
 import { REASONING } from './reasoning.ts'
 import { SAFETY } from './safety.ts'
+import { TOXICITY } from './toxicity.ts'
 import { TRUTHFUL } from './truthful.ts'
 
 export const TASKS: readonly Task[] = [
@@ -18,6 +19,7 @@ export const TASKS: readonly Task[] = [
   ...CODE,
   ...TRUTHFUL,
   ...SAFETY,
+  TOXICITY,
 ]
 
 /** @throws FacetError invalid_request, with the name that was meant */
