@@ -138,7 +138,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     'validator',
   ],
   pull: ['@huggingface/hub'],
-  tune: ['csv-parse', 'hyparquet', 'obscenity'],
+  tune: ['@google-cloud/aiplatform', 'csv-parse', 'hyparquet', 'obscenity'],
   deploy: [
     '@google-cloud/aiplatform',
     '@google-cloud/cloudbuild',

@@ -16,13 +16,12 @@ import { type Comparison, toComparisonReport, toText } from '../tune/home/compar
 import type { Done } from '../tune/home/done.ts'
 import { openPlace, type ResultPlace } from '../tune/home/result-place.ts'
 import { type Tuned, tunedFolder, writeTuned } from '../tune/home/tuned.ts'
-import { readData } from '../tune/job/inputs.ts'
 import { parseMetrics } from '../tune/job/metrics.ts'
-import { plan } from '../tune/job/plan.ts'
 import type { TuneSpec } from '../tune/job/spec.ts'
 import { toCount } from './argument.ts'
 import { runLong } from './progress.ts'
 import { measureTuned } from './tune-measure.ts'
+import { planTuning } from './tune-open.ts'
 import { untilStopped } from './until-stopped.ts'
 
 interface Flags {
@@ -59,7 +58,9 @@ async function run(name: string, flags: Flags): Promise<void> {
   const config = await configOf(flags)
   const folder = config ? dirname(config.file) : process.cwd()
   const spec = specOf(name, config, flags)
-  const out = flags.from ?? (await outOf(name, spec!, folder))
+  const out =
+    flags.from ??
+    (await planTuning(name, { ...(flags.config !== undefined && { config: flags.config }) })).plan.folders.out
   const home = join(folder, tunedFolder(name))
   await untilStopped(async (signal) => {
     const tokens = async () => applicationDefault().catch(() => undefined)
@@ -115,10 +116,6 @@ function specOf(name: string, config: LoadedConfig | undefined, { from }: Flags)
   const known = Object.keys(tunings).join(', ')
   const says = `There is no tuning ${name} in facet.config.ts${known ? `, but ${known}` : ''}; name one, or say --from.`
   throw new FacetError('invalid_request', says, { field: 'name' })
-}
-
-async function outOf(name: string, spec: TuneSpec, folder: string): Promise<string> {
-  return plan(name, spec, await readData(spec, folder)).folders.out
 }
 
 const resolvedPlace = (out: string, folder: string): string =>

@@ -11,7 +11,7 @@ import { acknowledgeTerms, addTermsFlag, GEMMA_LICENSE, type TermsFlags } from '
 import { showSteps } from './steps.ts'
 import { addTuneFlags } from './tune-flags.ts'
 import { planTuning, TUNING_ARGUMENT, type TuneFlags, withTuning } from './tune-open.ts'
-import { showJob, toLine } from './tune-show.ts'
+import { pageOf, showJob, toLine } from './tune-show.ts'
 import { atWork } from './user-name.ts'
 
 interface Flags extends TuneFlags, TermsFlags {
@@ -57,7 +57,15 @@ async function run(name: string, flags: Flags, kind: TuneKind): Promise<void> {
       applied.length === 0 ? `${plan.run} is there already.\n` : `${plan.run} is started.\n`,
     )
     if (flags.detach) return undefined
-    return watchJob(runner, plan, { signal, onLook: showJob(process.stderr) })
+    const [show, write] = [showJob(process.stderr), pageOf(name, folder)]
+    return watchJob(runner, plan, {
+      signal,
+      onLook: (seen) => {
+        show(seen)
+        // A page that cannot be written stops no training.
+        void write(seen).catch((error: Error) => process.stderr.write(`facet: ${error.message}\n`))
+      },
+    })
   })
   if (!last) return
   if (last.state === 'failed') {

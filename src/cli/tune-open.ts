@@ -62,7 +62,7 @@ export async function withTuning<T>(
   planned: PlannedTuning,
   run: (open: OpenTuning) => Promise<T>,
 ): Promise<T> {
-  const runner = await openRunner(planned.plan)
+  const runner = await openRunner(planned.plan, planned.folder)
   const stop = new AbortController()
   const onSignal = (): void => stop.abort()
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal)

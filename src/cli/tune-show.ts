@@ -1,7 +1,14 @@
 /** A tuning's progress in a terminal: what changed since the last look. */
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { drawLoss, toCurves } from '../tune/home/curve.ts'
+import { toCurvePage } from '../tune/home/curve-page.ts'
+import { tunedFolder } from '../tune/home/tuned.ts'
 import type { Observation } from '../tune/job/job.ts'
 import { lastStep } from '../tune/job/metrics.ts'
 import type { ProgressStream } from './progress.ts'
+
+const PAGE_SECONDS = 10
 
 /** `RUNNING: step 120 of 300, loss 1.234, attempt 2, preempted once.` or `QUOTA: …`. */
 export function toLine(observation: Observation): string {
@@ -12,9 +19,10 @@ export function toLine(observation: Observation): string {
   return `${state.toUpperCase()}${said === '' ? '' : `: ${said}`}.`
 }
 
-/** Shows each look; on a terminal a line is redrawn, elsewhere what is new is written. */
+/** Shows each look: on a terminal with the loss so far, drawn anew; elsewhere what is new is written. */
 export function showJob(stream: ProgressStream): (observation: Observation) => void {
   let shown = ''
+  let height = 0
   return (observation) => {
     const line = toLine(observation)
     if (line === shown) return
@@ -25,10 +33,23 @@ export function showJob(stream: ProgressStream): (observation: Observation) => v
       if (!ends) stream.write(`${line}\n`)
       return
     }
+    const columns = (stream.columns ?? 120) - 1
+    const lines = [...drawLoss(toCurves(observation.steps), { columns }), line.slice(0, columns)]
     // What a state was like before the next one stays to be read.
-    stream.write(
-      `${changed ? '\n' : ''}\r\x1b[K${line.slice(0, (stream.columns ?? 120) - 1)}${ends ? '\n' : ''}`,
-    )
+    const back = height === 0 || changed ? '' : `\x1b[${height}A\x1b[0J`
+    stream.write(`${back}${lines.join('\n')}\n`)
+    height = lines.length
+  }
+}
+
+/** Writes each look as a page that reads itself again, until the run has ended. */
+export function pageOf(name: string, folder: string): (observation: Observation) => Promise<string> {
+  const file = join(folder, tunedFolder(name), 'curve.html')
+  return async ({ state, steps }) => {
+    const ended = state === 'succeeded' || state === 'failed'
+    await mkdir(dirname(file), { recursive: true })
+    await writeFile(file, toCurvePage(steps, { name, ...(!ended && { refreshSeconds: PAGE_SECONDS }) }))
+    return file
   }
 }
 

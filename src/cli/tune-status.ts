@@ -2,9 +2,10 @@
 import { Command } from 'commander'
 import { call } from '../../deploy/waiting.ts'
 import { FacetError } from '../errors.ts'
+import { drawLoss, toCurves } from '../tune/home/curve.ts'
 import { addTuneFlags } from './tune-flags.ts'
 import { planTuning, TUNING_ARGUMENT, type TuneFlags, withTuning } from './tune-open.ts'
-import { toLine } from './tune-show.ts'
+import { pageOf, toLine } from './tune-show.ts'
 
 interface Flags extends TuneFlags {
   readonly json?: true
@@ -26,6 +27,13 @@ export function command(): Command {
       throw new FacetError('not_found', `${name} is not under way; run facet tune ${kind} ${name}.`)
     }
     const lines = seen.cause?.cause === 'CRASH' ? seen.cause.lines.map((line) => `  ${line}\n`).join('') : ''
-    process.stdout.write(flags.json ? `${JSON.stringify(seen, null, 2)}\n` : `${toLine(seen)}\n${lines}`)
+    if (flags.json) {
+      process.stdout.write(`${JSON.stringify(seen, null, 2)}\n`)
+      return
+    }
+    const page = seen.steps.length > 0 ? await pageOf(name, planned.folder)(seen) : undefined
+    const columns = process.stdout.columns ?? 80
+    const curve = drawLoss(toCurves(seen.steps), { columns }).map((line) => `${line}\n`)
+    process.stdout.write(`${toLine(seen)}\n${lines}${curve.join('')}${page === undefined ? '' : `${page}\n`}`)
   })
 }
