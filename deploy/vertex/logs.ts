@@ -26,7 +26,8 @@ export async function logLines(rest: Rest, plan: VertexPlan, signal: AbortSignal
   return found.toReversed().flatMap(linesOf)
 }
 
-function linesOf({ textPayload, jsonPayload }: Readonly<Record<string, unknown>>): string[] {
+/** Of one entry of Cloud Logging. */
+export function linesOf({ textPayload, jsonPayload }: Readonly<Record<string, unknown>>): string[] {
   const message = isObject(jsonPayload) ? jsonPayload.message : undefined
   const text = typeof textPayload === 'string' ? textPayload : message
   return typeof text === 'string' ? text.split('\n').filter((line) => line.trim() !== '') : []

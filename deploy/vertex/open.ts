@@ -79,7 +79,7 @@ export async function openOptions(options: OpenOptions): Promise<VertexOptions> 
 }
 
 /** Of Google's class only what SignIn has is used. */
-function optionsOf(signIn: SignIn): ClientOptions {
+export function optionsOf(signIn: SignIn): ClientOptions {
   return { authClient: signIn as unknown as NonNullable<ClientOptions['authClient']> }
 }
 

@@ -60,6 +60,16 @@ export class RunFolder {
     return true
   }
 
+  /** Replaces what is there. */
+  async write(path: string, text: string, signal: AbortSignal): Promise<void> {
+    const { bucket } = toBucketFolder(this.#root)
+    await this.#rest.call(`upload ${path}`, 'storage', `/upload/storage/v1/b/${bucket}/o`, signal, {
+      method: 'POST',
+      query: { uploadType: 'media', name: this.#objectOf(path) },
+      bytes: { type: 'text/plain; charset=utf-8', body: new TextEncoder().encode(text) },
+    })
+  }
+
   get #bucketPath(): string {
     return `/storage/v1/b/${toBucketFolder(this.#root).bucket}/o`
   }
