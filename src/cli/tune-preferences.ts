@@ -13,7 +13,7 @@ import type { JudgedBy } from '../tune/preference/judged-runs.ts'
 import { toPreferenceReport } from '../tune/preference/preference-report.ts'
 import { toRatingReport } from '../tune/preference/rating-report.ts'
 import { ratingsOf } from '../tune/preference/ratings.ts'
-import { writePreferences, writeRatings } from '../tune/preference/write-preferences.ts'
+import { writePreferences, writeReported } from '../tune/preference/write-preferences.ts'
 import { toCount, toWhole } from './argument.ts'
 
 const BOS_TOKENS = 1
@@ -85,7 +85,7 @@ async function rate(
 ): Promise<void> {
   const ratings = ratingsOf(fitStrengths(judged.flatMap((pair) => toComparison(pair) ?? [])), baseline)
   const report = toRatingReport(files, ratings)
-  if (out !== undefined) await writeRatings(out, ratings, report)
+  if (out !== undefined) await writeReported(out, 'ratings.json', ratings, report)
   process.stdout.write(toTerminal(report))
   if (out !== undefined) process.stdout.write(`\n${join(out, 'report.html')}\n`)
 }

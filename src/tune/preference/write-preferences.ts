@@ -1,4 +1,4 @@
-/** Writes preference data as reward models are trained on it, and ratings, each beside its report. */
+/** Writes preference data as reward models are trained on it, and figures of whatever kind, each beside its report. */
 import { mkdir } from 'node:fs/promises'
 import { toSvg } from '../../chart/chart.ts'
 import { FacetError } from '../../errors.ts'
@@ -7,7 +7,6 @@ import { toPage } from '../../eval/report-page.ts'
 import { writeReportFile } from '../../eval/run-folder.ts'
 import type { Curated, Preference } from './curate.ts'
 import { toPreferenceSamples, toSummary } from './preference-report.ts'
-import type { Ratings } from './ratings.ts'
 
 /** @throws FacetError io_failed */
 export async function writePreferences(folder: string, curated: Curated, report: Report): Promise<void> {
@@ -19,13 +18,23 @@ export async function writePreferences(folder: string, curated: Curated, report:
   await writeReportFile(folder, 'train.jsonl', toLines(curated.train))
 }
 
-/** @throws FacetError io_failed */
-export async function writeRatings(folder: string, ratings: Ratings, report: Report): Promise<void> {
+/**
+ * Figures as JSON, beside their page and its charts.
+ *
+ * @param name of the JSON file
+ * @throws FacetError io_failed
+ */
+export async function writeReported(
+  folder: string,
+  name: string,
+  figures: unknown,
+  report: Report,
+): Promise<void> {
   await makeFolder(folder)
   const charts = report.sections.flatMap((section) => section.charts)
   await writeReportFile(folder, 'report.html', toPage(report))
-  await writeReportFile(folder, 'charts.svg', toSvg(charts, report.title))
-  await writeReportFile(folder, 'ratings.json', `${JSON.stringify(ratings, null, 2)}\n`)
+  if (charts.length > 0) await writeReportFile(folder, 'charts.svg', toSvg(charts, report.title))
+  await writeReportFile(folder, name, `${JSON.stringify(figures, null, 2)}\n`)
 }
 
 async function makeFolder(folder: string): Promise<void> {
