@@ -1,23 +1,12 @@
 /** Reads, applies, deletes and watches objects of any kind on a Kubernetes API server. */
 import type { KubeConfig } from '@kubernetes/client-node'
 import { FacetError } from '../../src/errors.ts'
-import type { Json, JsonObject } from '../target.ts'
+import type { Json } from '../target.ts'
 import { toApiError } from './api-error.ts'
+import { Discovery, type KindRef, type ObjectRef, unknownKind } from './discovery.ts'
 import { type ApiAnswer, type ApiCall, send, serverOf, toText } from './http.ts'
-import { at, isObject, listOf } from './json.ts'
+import { at, listOf } from './json.ts'
 import type { KubeObject } from './object.ts'
-
-/** Which kind; what discovery calls a resource. */
-export interface KindRef {
-  readonly apiVersion: string
-  readonly kind: string
-}
-
-/** Which object. */
-export interface ObjectRef extends KindRef {
-  readonly name: string
-  readonly namespace?: string
-}
 
 export interface ClientOptions {
   readonly config: KubeConfig
@@ -54,15 +43,21 @@ const APPLY = 'application/apply-patch+yaml'
 
 export class KubeClient {
   readonly #options: ClientOptions
-  readonly #resources = new Map<string, Promise<JsonObject[] | undefined>>()
+  readonly #discovery: Discovery
 
   constructor(options: ClientOptions) {
     this.#options = options
+    this.#discovery = new Discovery(async (root, signal) => {
+      const answer = await this.#call({ method: 'GET', path: root }, signal)
+      if (answer.status === 404) return undefined
+      if (answer.status === 200) return answer.text
+      throw toApiError({ title: `Discovery of ${root}` }, answer.status, answer.text, answer.retryAfterMs)
+    })
   }
 
   /** Undefined where there is none. A kind that the cluster does not know has no objects either. */
   async get(ref: ObjectRef, signal: AbortSignal): Promise<KubeObject | undefined> {
-    const path = await this.#pathOf(ref, signal)
+    const path = await this.#discovery.pathOf(ref, signal)
     if (path === undefined) return undefined
     const { status, text, retryAfterMs } = await this.#call({ method: 'GET', path }, signal)
     if (status === 404) return undefined
@@ -76,7 +71,7 @@ export class KubeClient {
     labelSelector: string,
     signal: AbortSignal,
   ): Promise<List> {
-    const path = await this.#pathOf({ ...kind, name: '' }, signal)
+    const path = await this.#discovery.pathOf({ ...kind, name: '' }, signal)
     if (path === undefined) return { items: [], version: '0' }
     const query = labelSelector === '' ? {} : { labelSelector }
     const { status, text, retryAfterMs } = await this.#call({ method: 'GET', path, query }, signal)
@@ -102,7 +97,7 @@ export class KubeClient {
     { dryRun = false }: ApplyOptions = {},
   ): Promise<KubeObject> {
     const ref = toRef(object)
-    const path = await this.#pathOf(ref, signal)
+    const path = await this.#discovery.pathOf(ref, signal)
     if (path === undefined) throw unknownKind(ref)
     const { status, text, warnings, retryAfterMs } = await this.#call(
       {
@@ -133,7 +128,7 @@ export class KubeClient {
 
   /** Sets the number of replicas, which is not in a manifest. */
   async scale(ref: ObjectRef, replicas: number, signal: AbortSignal): Promise<void> {
-    const path = await this.#pathOf(ref, signal)
+    const path = await this.#discovery.pathOf(ref, signal)
     if (path === undefined) throw unknownKind(ref)
     const { status, text, retryAfterMs } = await this.#call(
       {
@@ -150,7 +145,7 @@ export class KubeClient {
 
   /** Asks for its deletion, and of this very object only; look again to see it gone. Nothing to do is no error. */
   async delete(ref: ObjectRef, uid: string, signal: AbortSignal): Promise<void> {
-    const path = await this.#pathOf(ref, signal)
+    const path = await this.#discovery.pathOf(ref, signal)
     if (path === undefined) return
     const body = {
       kind: 'DeleteOptions',
@@ -201,7 +196,7 @@ export class KubeClient {
     query: Readonly<Record<string, string>>,
     signal: AbortSignal,
   ): Promise<ApiAnswer> {
-    const path = await this.#pathOf({ ...kind, name: '' }, signal)
+    const path = await this.#discovery.pathOf({ ...kind, name: '' }, signal)
     if (path === undefined) throw unknownKind(kind)
     const answer = await this.#send({ method: 'GET', path, query: { ...query, watch: 'true' } }, signal)
     if (answer.status === 200) return answer
@@ -247,37 +242,6 @@ export class KubeClient {
     renew()
     return send(config, call, signal)
   }
-
-  /** Where the object lives, by the server's own discovery; undefined for a kind that it does not know. */
-  async #pathOf(ref: ObjectRef, signal: AbortSignal): Promise<string | undefined> {
-    const root = ref.apiVersion.includes('/') ? `/apis/${ref.apiVersion}` : `/api/${ref.apiVersion}`
-    const known = this.#resources.get(root) ?? this.#discover(root, signal)
-    this.#resources.set(root, known)
-    const resources = await known.catch((error: unknown) => {
-      this.#resources.delete(root)
-      const isAnothers = error instanceof FacetError && error.code === 'aborted' && !signal.aborted
-      // Whoever began to ask has given up; who shares the question has not.
-      if (isAnothers) return this.#discover(root, signal)
-      throw error
-    })
-    const resource = resources?.find(({ kind, name }) => kind === ref.kind && !String(name).includes('/'))
-    if (!resource) {
-      // A kind may be installed while we wait for it.
-      this.#resources.delete(root)
-      return undefined
-    }
-    const inside =
-      resource.namespaced === true && ref.namespace !== undefined ? `/namespaces/${ref.namespace}` : ''
-    return `${root}${inside}/${String(resource.name)}${ref.name === '' ? '' : `/${ref.name}`}`
-  }
-
-  async #discover(root: string, signal: AbortSignal): Promise<JsonObject[] | undefined> {
-    const { status, text, retryAfterMs } = await this.#call({ method: 'GET', path: root }, signal)
-    if (status === 404) return undefined
-    if (status !== 200) throw toApiError({ title: `Discovery of ${root}` }, status, text, retryAfterMs)
-    const body = JSON.parse(text) as Json
-    return isObject(body) ? listOf(body.resources) : undefined
-  }
 }
 
 export function toRef({ apiVersion, kind, metadata }: KubeObject): ObjectRef {
@@ -287,19 +251,3 @@ export function toRef({ apiVersion, kind, metadata }: KubeObject): ObjectRef {
 
 const titleOf = ({ kind, name, namespace }: ObjectRef): string =>
   `${kind} ${name}${namespace === undefined ? '' : ` in ${namespace}`}`
-
-/** Where kinds come from that not every cluster has. */
-const PROVIDERS: readonly (readonly [RegExp, string])[] = [
-  [/^keda\.sh\//, 'install KEDA'],
-  [/^monitoring\.googleapis\.com\//, 'enable managed Prometheus on the cluster'],
-  [/^gateway\.networking\.k8s\.io\//, 'enable the Gateway API on the cluster (--gateway-api=standard)'],
-  [/^inference\.networking\.k8s\.io\//, 'install the InferencePool CRD of gateway-api-inference-extension'],
-  [/^(networking\.gke\.io|cloud\.google\.com)\//, 'use a GKE cluster'],
-]
-
-function unknownKind({ apiVersion, kind }: KindRef): FacetError {
-  const remedy = PROVIDERS.find(([pattern]) => pattern.test(apiVersion))?.[1] ?? 'upgrade it'
-  return new FacetError('unsupported', `The cluster has no ${kind} of ${apiVersion}: ${remedy}.`, {
-    field: kind,
-  })
-}

@@ -1,6 +1,7 @@
 /** The claim of whoever is at work on a deployment, as a Lease beside it. */
 import { CLAIM_MS, type Claim, isInTheWay } from '../claim.ts'
-import type { KubeClient, ObjectRef } from './client.ts'
+import type { KubeClient } from './client.ts'
+import type { ObjectRef } from './discovery.ts'
 import { at } from './json.ts'
 import { type Identity, type KubeObject, toObject } from './object.ts'
 

@@ -1,7 +1,8 @@
 /** The objects of one deployment in a namespace: found by their label, applied by server-side apply, never another's. */
 import { FacetError } from '../../src/errors.ts'
 import { type Action, type JsonObject, type LiveResource, OWNER_LABEL, type Resource } from '../target.ts'
-import { type KindRef, type KubeClient, toRef } from './client.ts'
+import { type KubeClient, toRef } from './client.ts'
+import type { KindRef } from './discovery.ts'
 import { at } from './json.ts'
 import { type PodSecurity, toNamespace } from './manifests.ts'
 import { type KubeObject, toObjectId } from './object.ts'

@@ -1,6 +1,7 @@
 /** What can be seen of a tuning's job in its cluster: the job, the pods of its last start, Kueue's Workload, events. */
 import type { Signal } from '../../../deploy/cause.ts'
-import type { KindRef, KubeClient } from '../../../deploy/k8s/client.ts'
+import type { KubeClient } from '../../../deploy/k8s/client.ts'
+import type { KindRef } from '../../../deploy/k8s/discovery.ts'
 import { at, listOf } from '../../../deploy/k8s/json.ts'
 import { type KubeObject, selectorLabels } from '../../../deploy/k8s/object.ts'
 import { eventOf, podSignals } from '../../../deploy/k8s/observe.ts'

@@ -1,7 +1,8 @@
 /** A cluster as the place of a tuning's objects: what deployments' machinery applies, compares and removes there. */
 import type { Signal } from '../../../deploy/cause.ts'
 import type { Claim } from '../../../deploy/claim.ts'
-import type { KindRef, KubeClient } from '../../../deploy/k8s/client.ts'
+import type { KubeClient } from '../../../deploy/k8s/client.ts'
+import type { KindRef } from '../../../deploy/k8s/discovery.ts'
 import { Lease } from '../../../deploy/k8s/lease.ts'
 import type { KubeObject } from '../../../deploy/k8s/object.ts'
 import { OwnedObjects, toBody } from '../../../deploy/k8s/owned.ts'
