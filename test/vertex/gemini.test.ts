@@ -1,43 +1,13 @@
 /** Gemini through Google's own library, against a server that answers as Vertex AI does. */
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { collect } from '../../src/client/collect.ts'
 import { FacetError } from '../../src/errors.ts'
 import type { Backend, ChatEvent, ChatRequest } from '../../src/types.ts'
-import { createGemini } from '../../src/vertex/gemini.ts'
-import { type Answer, type FakeGoogle, fakeGoogle } from '../google/fake-google.ts'
+import { type Answer, fakeGoogle } from '../google/fake-google.ts'
+import { geminiAt, modelSaid, piece, reachLoopback, sse } from './gemini-server.ts'
 
 const QUESTION: ChatRequest = { messages: [{ role: 'user', content: 'Which answer is better?' }] }
-const realFetch = globalThis.fetch
-
-// The library writes https:// before every host, and announces its retirement in each process.
-beforeAll(() => {
-  vi.spyOn(console, 'warn').mockImplementation(() => {})
-  vi.stubGlobal('fetch', (url: string, init?: RequestInit) =>
-    realFetch(url.replace('https://127.', 'http://127.'), init),
-  )
-})
-afterAll(() => {
-  vi.unstubAllGlobals()
-  vi.restoreAllMocks()
-})
-
-const piece = (own: object, more: object = {}): string =>
-  `data: ${JSON.stringify({ candidates: [{ index: 0, ...own }], ...more })}\r\n\r\n`
-const said = (text: string): object => ({ content: { role: 'model', parts: [{ text }] } })
-const sse = (...pieces: string[]): Answer => ({
-  text: pieces.join(''),
-  headers: { 'content-type': 'text/event-stream' },
-})
-
-const gemini = (google: FakeGoogle, own: object = {}): Backend =>
-  createGemini({
-    project: 'facet-test',
-    location: 'europe-west4',
-    model: 'gemini-2.5-pro',
-    apiEndpoint: new URL(google.url).host,
-    auth: { token: async () => 'ya29.token', refused: () => {} },
-    ...own,
-  })
+reachLoopback()
 
 async function thrownBy(backend: Backend, request: ChatRequest = QUESTION): Promise<FacetError> {
   try {
@@ -53,8 +23,8 @@ describe('Gemini', () => {
   it('is asked in its own schema and answers as any Backend', async () => {
     await using google = await fakeGoogle(() =>
       sse(
-        piece(said('The ')),
-        piece(said('first.')),
+        piece(modelSaid('The ')),
+        piece(modelSaid('first.')),
         piece(
           { finishReason: 'STOP' },
           { usageMetadata: { promptTokenCount: 9, candidatesTokenCount: 3, totalTokenCount: 15 } },
@@ -73,7 +43,7 @@ describe('Gemini', () => {
       stop: ['\n'],
       responseFormat: { type: 'json_schema', name: 'verdict', schema: { type: 'object' } },
     }
-    for await (const event of gemini(google).chat(request)) events.push(event)
+    for await (const event of geminiAt(google).chat(request)) events.push(event)
     expect(events).toEqual([
       { type: 'start', id: '', model: 'gemini-2.5-pro', backend: 'gemini-2.5-pro' },
       { type: 'text', text: 'The ' },
@@ -100,9 +70,9 @@ describe('Gemini', () => {
   })
 
   it('reaches a tuned endpoint by its name', async () => {
-    await using google = await fakeGoogle(() => sse(piece({ ...said('x'), finishReason: 'MAX_TOKENS' })))
+    await using google = await fakeGoogle(() => sse(piece({ ...modelSaid('x'), finishReason: 'MAX_TOKENS' })))
     const name = 'projects/facet-test/locations/europe-west4/endpoints/42'
-    expect(await collect(gemini(google, { model: name }).chat(QUESTION))).toMatchObject({
+    expect(await collect(geminiAt(google, { model: name }).chat(QUESTION))).toMatchObject({
       text: 'x',
       finishReason: 'length',
     })
@@ -128,7 +98,7 @@ describe('Gemini', () => {
       },
       { role: 'tool', toolCallId: 'c1', content: 'sunny' },
     ]
-    const answer = await collect(gemini(google).chat({ messages, tools, toolChoice: { name: 'weather' } }))
+    const answer = await collect(geminiAt(google).chat({ messages, tools, toolChoice: { name: 'weather' } }))
     expect(answer).toMatchObject({
       finishReason: 'tool_calls',
       toolCalls: [{ id: 'call_0', name: 'weather', arguments: '{"city":"Bern"}' }],
@@ -167,13 +137,13 @@ describe('Gemini', () => {
       { status: 503, json: { error: { code: 503, message: 'Try later.', status: 'UNAVAILABLE' } } },
       'unavailable',
     ],
-    ['an answer without an end', sse(piece(said(''))), 'bad_response'],
-    ['an answer cut in the middle', sse(piece(said('half'))), 'stream_interrupted'],
+    ['an answer without an end', sse(piece(modelSaid(''))), 'bad_response'],
+    ['an answer cut in the middle', sse(piece(modelSaid('half'))), 'stream_interrupted'],
     ['a broken call', sse(piece({ finishReason: 'MALFORMED_FUNCTION_CALL' })), 'bad_response'],
     ['HTML', { text: '<html>' }, 'bad_response'],
   ])('gives %s its code', async (_, answer, code) => {
     await using google = await fakeGoogle(() => answer)
-    const error = await thrownBy(gemini(google))
+    const error = await thrownBy(geminiAt(google))
     expect(error).toMatchObject({ code, backend: 'gemini-2.5-pro' })
     expect(error.message).not.toContain('ya29')
   })
@@ -182,18 +152,18 @@ describe('Gemini', () => {
     await using google = await fakeGoogle(() =>
       sse(`data: ${JSON.stringify({ promptFeedback: { blockReason: 'SAFETY' } })}\n\n`),
     )
-    expect((await collect(gemini(google).chat(QUESTION))).finishReason).toBe('content_filter')
+    expect((await collect(geminiAt(google).chat(QUESTION))).finishReason).toBe('content_filter')
   })
 
   it('lets the error of its sign-in through, and refuses what its schema lacks', async () => {
     await using google = await fakeGoogle(() => sse())
     const refused = new FacetError('unauthorized', 'Google refused to sign in.')
     const auth = { token: () => Promise.reject(refused), refused: () => {} }
-    expect(await thrownBy(gemini(google, { auth }))).toMatchObject({
+    expect(await thrownBy(geminiAt(google, { auth }))).toMatchObject({
       code: 'unauthorized',
       message: refused.message,
     })
-    expect(await thrownBy(gemini(google), { ...QUESTION, minP: 0.1 })).toMatchObject({
+    expect(await thrownBy(geminiAt(google), { ...QUESTION, minP: 0.1 })).toMatchObject({
       code: 'unsupported',
       field: 'minP',
     })
@@ -203,7 +173,7 @@ describe('Gemini', () => {
   it('stops waiting when the caller leaves', async () => {
     await using google = await fakeGoogle(() => undefined)
     const control = new AbortController()
-    const chat = gemini(google).chat(QUESTION, { signal: control.signal })[Symbol.asyncIterator]()
+    const chat = geminiAt(google).chat(QUESTION, { signal: control.signal })[Symbol.asyncIterator]()
     const next = chat.next()
     control.abort()
     await expect(next).rejects.toMatchObject({ code: 'aborted' })

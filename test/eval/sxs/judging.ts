@@ -1,5 +1,4 @@
 /** Backends of a side-by-side run: two that answer, and judges of every temper. */
-import type { Clock } from '../../../src/client/deadline.ts'
 import { FacetError } from '../../../src/errors.ts'
 import type { Backend, CallOptions, ChatEvent, ChatRequest, Feature, Message } from '../../../src/types.ts'
 
@@ -56,20 +55,4 @@ export function fairJudge(options?: ScriptOptions): Scripted {
     },
     options,
   )
-}
-
-/** A clock on which every wait is over at once, and has been. */
-export function impatient(): Clock {
-  let nowMs = 0
-  return {
-    now: () => nowMs,
-    ticks: () => nowMs,
-    after: (delayMs: number, callback: () => void) => {
-      const timer = setImmediate(() => {
-        nowMs += delayMs
-        callback()
-      })
-      return () => clearImmediate(timer)
-    },
-  }
 }

@@ -18,7 +18,8 @@ import {
 } from '../../../src/eval/sxs/side-by-side.ts'
 import type { Player } from '../../../src/eval/sxs/stage.ts'
 import type { Backend } from '../../../src/types.ts'
-import { fairJudge, impatient, scripted, shown } from './judging.ts'
+import { impatient } from '../fakes.ts'
+import { fairJudge, scripted, shown } from './judging.ts'
 
 const made: string[] = []
 afterAll(() => Promise.all(made.map((path) => rm(path, { recursive: true, force: true }))))

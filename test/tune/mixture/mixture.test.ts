@@ -10,7 +10,8 @@ import { type DrawOptions, drawMixtures, shareOut } from '../../../src/tune/mixt
 import { judgeMixtures } from '../../../src/tune/mixture/judge-mixtures.ts'
 import { verdictOn } from '../../../src/tune/mixture/mixture-report.ts'
 import { mixturesFrom, readMixtures } from '../../../src/tune/mixture/mixtures.ts'
-import { fairJudge, impatient, scripted } from '../../eval/sxs/judging.ts'
+import { impatient } from '../../eval/fakes.ts'
+import { fairJudge, scripted } from '../../eval/sxs/judging.ts'
 
 let folder: string
 beforeAll(async () => {
