@@ -87,8 +87,8 @@ describe('facet tune data', () => {
   })
 
   it('says so when the disk is full, and leaves nothing behind', async () => {
-    const rows = Array.from({ length: 300 }, (_, at) =>
-      JSON.stringify({ prompt: `What is ${at}?`, completion: `${at} `.repeat(60 + at) }),
+    const rows = Array.from({ length: 120 }, (_, at) =>
+      JSON.stringify({ prompt: `What is ${at}?`, completion: `${at} `.repeat(200) }),
     )
     const file = await fileOf('a.jsonl', rows.join('\n'))
     const out = join(folder, 'out')

@@ -9,30 +9,15 @@ import { toPage } from '../../eval/report-page.ts'
 import type { FileEntry } from '../../gemma/manifest.ts'
 import { fillFolder, LinesFile, writeText } from '../output.ts'
 import { chosenRows } from './groups.ts'
-import { KeptRows } from './kept-rows.ts'
 import { splitLines } from './read/lines.ts'
-import { type RowAt, unreadable } from './read/row-at.ts'
-import type { Source } from './read/source.ts'
-import { REASONS, type Reason, Rejection } from './rejection.ts'
+import { REASONS } from './rejection.ts'
 import { toDataReport } from './report.ts'
-import { RowSamples, toPlain } from './row-samples.ts'
-import { type Checks, type Sifted, sift } from './sifter.ts'
-import {
-  type DataSettings,
-  type DataSummary,
-  type FileSummary,
-  lengthsOf,
-  type PartSummary,
-} from './summary.ts'
+import { Sieve, type SieveOptions } from './sieve.ts'
+import { type DataSummary, lengthsOf, type PartSummary } from './summary.ts'
 
-export interface PrepareOptions {
-  readonly sources: readonly Source[]
+export interface PrepareOptions extends SieveOptions {
   /** A folder that is not there, or empty. */
   readonly out: string
-  readonly checks: Checks
-  readonly settings: DataSettings
-  readonly signal: AbortSignal
-  readonly onProgress?: (progress: { readonly doneBytes: number; readonly totalBytes: number }) => void
   readonly disk?: Disk
 }
 
@@ -41,10 +26,6 @@ export interface PreparedData {
   readonly report: Report
 }
 
-/** Rows that are checked at the same time: as many may wait for a judge. */
-const BATCH_ROWS = 32
-/** What a row takes at least, nearly always: by it room for hashes is set aside. */
-const ROW_BYTES = 512
 /** Rows that stay, until it is known which part each belongs to. */
 const KEPT_FILE = 'kept.jsonl'
 
@@ -95,121 +76,6 @@ export async function prepareData(options: PrepareOptions): Promise<PreparedData
 function evalRows(count: number, share: number): number {
   if (share === 0) return 0
   return Math.min(count - 1, Math.max(1, Math.round(count * share)))
-}
-
-class Sieve {
-  readonly kept: KeptRows
-  readonly samples: RowSamples
-  readonly files: FileSummary[] = []
-  /** In the order of the checks. */
-  readonly dropped: Map<Reason, number> = new Map()
-  /** For whoever finds nothing left. */
-  first: string | undefined
-  truncated = 0
-  readonly #options: PrepareOptions
-
-  constructor(options: PrepareOptions) {
-    const { sources, settings } = options
-    const totalBytes = sources.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-    this.#options = options
-    this.samples = new RowSamples(settings.seed)
-    this.kept = new KeptRows({
-      nearDuplicates: settings.skip.includes('near-duplicate') ? undefined : settings.nearDuplicates,
-      duplicates: !settings.skip.includes('duplicate'),
-      expected: totalBytes / ROW_BYTES,
-    })
-  }
-
-  async run(kept: LinesFile, dropped: LinesFile): Promise<void> {
-    const { sources, onProgress } = this.#options
-    const totalBytes = sources.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-    const counts = new Map<Reason, number>()
-    let before = 0
-    for (const source of sources) {
-      const { file, type, sizeBytes } = source
-      const keptBefore = this.kept.count
-      let rows = 0
-      let batch: RowAt[] = []
-      const onBytes = (bytes: number): void => onProgress?.({ doneBytes: before + bytes, totalBytes })
-      const flush = async (): Promise<void> => {
-        await this.#sift(batch, file, kept, dropped, counts)
-        batch = []
-      }
-      for await (const row of source.rows(onBytes)) {
-        rows++
-        batch.push(row)
-        if (batch.length === BATCH_ROWS) await flush()
-      }
-      await flush()
-      if (rows === 0) throw unreadable(file, 'has no rows; leave it out')
-      before += sizeBytes
-      this.files.push({
-        file,
-        type,
-        sizeBytes,
-        sha256: source.sha256(),
-        rows,
-        kept: this.kept.count - keptBefore,
-      })
-    }
-    for (const reason of Object.keys(REASONS) as Reason[]) {
-      const count = counts.get(reason)
-      if (count !== undefined) this.dropped.set(reason, count)
-    }
-  }
-
-  /** Checked at the same time, and decided in order: an earlier row is never the duplicate of a later one. */
-  async #sift(
-    batch: readonly RowAt[],
-    file: string,
-    kept: LinesFile,
-    dropped: LinesFile,
-    counts: Map<Reason, number>,
-  ): Promise<void> {
-    const { checks, signal } = this.#options
-    const known = (sifted: Sifted): boolean => this.#rejectionOf(sifted) !== undefined
-    const found = await Promise.all(batch.map((row) => sift(row, checks, known, signal).catch(orRejection)))
-    for (const [index, result] of found.entries()) {
-      const { line, row } = batch[index]!
-      const rejection = result instanceof Rejection ? result : this.#rejectionOf(result)
-      if (rejection) {
-        const { reason, message: detail } = rejection
-        counts.set(reason, (counts.get(reason) ?? 0) + 1)
-        this.first ??= `${file}, line ${line}: ${detail}`
-        this.samples.offer({ file, line, reason, detail, content: row })
-        await dropped.append(JSON.stringify({ file, line, reason, detail, row }, toPlain))
-      } else if (!(result instanceof Rejection)) {
-        this.kept.add(result, file, line)
-        if (result.truncated) this.truncated++
-        const detail = result.truncated ? 'Its end was left out, so that it fits.' : ''
-        this.samples.offer({ file, line, detail, content: result.turns })
-        await kept.append(toLine(result))
-      }
-    }
-  }
-
-  #rejectionOf(sifted: Sifted): Rejection | undefined {
-    try {
-      this.kept.check(sifted)
-      return undefined
-    } catch (error) {
-      return orRejection(error)
-    }
-  }
-}
-
-function orRejection(error: unknown): Rejection {
-  if (error instanceof Rejection) return error
-  throw error
-}
-
-/** As trainers read it: Gemma's template has no other roles, so that any version of it renders the same. */
-function toLine({ turns }: Sifted): string {
-  const messages = turns.map(({ role, content }) => ({
-    role: role === 'user' ? 'user' : 'assistant',
-    content,
-  }))
-  return JSON.stringify({ messages })
 }
 
 async function split(

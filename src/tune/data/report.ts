@@ -97,14 +97,17 @@ function fileTable({ files }: DataSummary): Table {
   }
 }
 
-function warningsOf({ settings }: DataSummary): string[] {
-  const { benchmarks, personalData, skip } = settings
+function warningsOf({ settings, eval: held }: DataSummary): string[] {
+  const { benchmarks, personalData, skip, evalShare } = settings
   return [
+    ...(evalShare > 0 && held.rows === 0
+      ? ['Nothing is left to evaluate with: the rows are so much alike that none can be set apart.']
+      : []),
     ...(benchmarks.length === 0
       ? ['Nothing says whether benchmark questions are in the data: none were named with --benchmarks.']
       : []),
     ...(personalData === 'none' ? ['Nobody has looked for personal data.'] : []),
-    ...skip.map((check) => `Not checked: ${REASONS[check]}.`).filter((_, at) => skip[at] !== 'personal-data'),
+    ...skip.filter((check) => check !== 'personal-data').map((check) => `Not checked: ${REASONS[check]}.`),
   ]
 }
 
@@ -112,8 +115,8 @@ function notesOf({ settings }: DataSummary): string[] {
   const { seed, nearDuplicates, contextTokens, model, benchmarks, judge } = settings
   return [
     `Lengths are counted with the tokenizer of ${model}; a row may have ${format(contextTokens)} tokens.`,
-    `Near duplicates have ${percent(nearDuplicates, 1)} of their runs of ${RUN_WORDS} words in common, estimated by MinHash to within some 4%: rows about as similar as that may fall on either side.`,
-    `The split was drawn with the seed ${seed}. Rows with the same question, and rows of which ${percent(TOGETHER, 1)} is the same, are on one side.`,
+    `Near duplicates have ${Math.round(100 * nearDuplicates)}% of their runs of ${RUN_WORDS} words in common, estimated by MinHash to within some 4%: rows about as similar as that may fall on either side.`,
+    `The split was drawn with the seed ${seed}. Rows with the same question, and rows of which ${100 * TOGETHER}% is the same, are on one side.`,
     ...(benchmarks.length > 0
       ? [
           `A benchmark question is one of which ${LONGEST_RUN} words in a row stand in the row, or all of a shorter one down to ${SHORTEST_RUN} (Brown et al. 2020): ${benchmarks.map(toChecked).join(', ')}.`,

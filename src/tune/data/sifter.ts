@@ -1,8 +1,10 @@
 /** All that is asked of one row, in order: the first thing that is wrong with it decides. */
+import type { Clock } from '../../client/deadline.ts'
 import { abortedError } from '../../errors.ts'
 import type { PersonalDataDetector } from '../../eval/personal-data.ts'
 import type { Turn } from '../../gemma/chat-template.ts'
 import type { Judge } from '../../guard/guard.ts'
+import { Asking } from './asking.ts'
 import { checkedTurns, textOf } from './conversation.ts'
 import type { Benchmarks } from './leakage.ts'
 import { type Signature, signatureOf } from './near-duplicates.ts'
@@ -26,6 +28,24 @@ export interface Checks {
   readonly toxic?: ToxicWords
   readonly benchmarks?: Benchmarks
   readonly judge?: Judge
+}
+
+/** The same checks; services are asked a few rows at a time, and again where they fail in passing. */
+export function patient(checks: Checks, clock?: Clock): Checks {
+  const { detector, judge } = checks
+  const [forDetector, forJudge] = [new Asking(clock), new Asking(clock)]
+  return {
+    ...checks,
+    ...(detector?.name === 'google' && {
+      detector: {
+        name: detector.name,
+        find: (text, signal) => forDetector.ask(() => detector.find(text, signal), signal),
+      },
+    }),
+    ...(judge && {
+      judge: (exhibit, call) => forJudge.ask(() => judge(exhibit, call), call.signal),
+    }),
+  }
 }
 
 /** A row that has passed. */

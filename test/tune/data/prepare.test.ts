@@ -16,6 +16,7 @@ import type { DataSettings } from '../../../src/tune/data/summary.ts'
 import { readTunedModel, type TunedModel } from '../../../src/tune/data/template.ts'
 import { toxicWords } from '../../../src/tune/data/toxic-words.ts'
 import type { Message } from '../../../src/types.ts'
+import { impatient } from '../../eval/sxs/judging.ts'
 
 const MODEL = fileURLToPath(new URL('../../../models/facet-tldr-24m', import.meta.url))
 let folder: string
@@ -205,6 +206,13 @@ describe('tuning data', () => {
     expect(held.filter((row) => inTrain.has(keyOf(row)))).toEqual([])
   })
 
+  it('has nothing to evaluate with where all rows belong together, and says so', async () => {
+    const rows = [asked('Why?', 'Because.'), asked('Why?', 'Who knows what it was?')]
+    const { report, train, held } = await prepared({ rows })
+    expect([train.length, held.length]).toEqual([2, 0])
+    expect(report.warnings[0]).toMatch(/^Nothing is left to evaluate with/)
+  })
+
   it('holds no personal data and no toxic words, in question or answer', async () => {
     const rows = [
       asked('Mail jane.doe@mail.example.org'),
@@ -243,9 +251,28 @@ describe('tuning data', () => {
     expect(train.length + held.length).toBe(3)
   })
 
+  it('is judged by a judge who fails half the time, a few rows at a time', async () => {
+    const seen = new Set<string>()
+    let [now, most] = [0, 0]
+    const judge: Judge = async ({ question }) => {
+      most = Math.max(most, ++now)
+      await Promise.resolve()
+      now--
+      if (seen.has(question)) return { allowed: true }
+      seen.add(question)
+      throw new FacetError('rate_limited', 'Too much.', { retryAfterMs: 5000 })
+    }
+    const { summary } = await prepared({ rows: many(50), checks: { judge }, options: { clock: impatient() } })
+    expect(summary.kept).toBe(50)
+    expect(most).toBeLessThanOrEqual(8)
+  })
+
   it('is not made where a judge fails, and nothing is left behind', async () => {
     const judge: Judge = () => Promise.reject(new FacetError('unavailable', 'The guard is down.'))
-    await expect(prepared({ rows: many(2), checks: { judge } })).rejects.toThrow('The guard is down.')
+    const options = { clock: impatient() }
+    await expect(prepared({ rows: many(2), checks: { judge }, options })).rejects.toThrow(
+      'The guard is down.',
+    )
     expect(await readdir(join(folder, `case-${made - 1}`))).toEqual(['rows.jsonl'])
   })
 
