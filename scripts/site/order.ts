@@ -52,7 +52,13 @@ export const ORDER: readonly Section[] = [
       { source: 'docs/lora.md', title: 'LoRA adapters' },
     ],
   },
-  { title: 'Tuning', pages: [{ source: 'docs/tuning-data.md', title: 'Data and mixtures' }] },
+  {
+    title: 'Tuning',
+    pages: [
+      { source: 'docs/tuning-data.md', title: 'Data and mixtures' },
+      { source: 'docs/tuning.md', title: 'Jobs and results' },
+    ],
+  },
   { title: 'Evaluation', pages: [{ source: 'docs/evaluation.md', title: 'Evaluation' }] },
   {
     title: 'Tuning',

@@ -1,9 +1,36 @@
 /** How the commands of the pages on tuning are run. */
+import { JSON_ADAPTER } from '../../engine/adapter-fixtures.ts'
+import { doneOf, filesIn } from '../../tune/home/results.ts'
 import type { PageEntries } from '../entry.ts'
 import { checkpoint, configOf, documents, made, sample, vllm } from '../fixtures.ts'
 import { blocksOf } from '../pages.ts'
 
 export const TUNING: readonly PageEntries[] = [
+  {
+    page: 'docs/tuning.md',
+    prepare: async (place) => {
+      sample(place, 'gemma-2b-it-int4')
+      place.write('train.jsonl', '{"messages": []}\n')
+      const { 'golden.json': _, ...adapter } = filesIn(JSON_ADAPTER)
+      for (const [name, bytes] of Object.entries(adapter)) place.write(`out/result/${name}`, bytes)
+      place.write('out/done.json', doneOf(adapter, { base: 'facet-tldr-24m' }))
+    },
+    commands: {
+      'npx facet tune sft support --on vertex --project my-project --region us-central1 --bucket gs://my-bucket/tunings --model gemma-2b-it --data train.jsonl --dry-run':
+        { how: 'run', says: /NVIDIA L4/ },
+      'npx facet tune sft support --on local-docker --model gemma-2b-it --data train.jsonl --dry-run': {
+        how: 'run',
+        says: /sft on local-docker/,
+      },
+      'npx facet tune fetch support --base ./gemma-2b-it-int4': {
+        how: 'run',
+        says: /name it under adapters/,
+        against: 'an adapter that PEFT trained for the sample model',
+        instead: { support: 'support --from out' },
+      },
+    },
+  },
+
   {
     page: 'docs/integrations.md',
     commands: {
