@@ -12,7 +12,7 @@ import type { Stage } from '../eval/sxs/stage.ts'
 import { toCount, toWhole } from './argument.ts'
 import type { ModelFlags } from './eval-model.ts'
 import { type ShownRun, showRun } from './eval-progress.ts'
-import { showReport } from './eval-report.ts'
+import { checkFailures, showReport } from './eval-report.ts'
 
 export interface JudgeFlags {
   readonly out: string
@@ -77,12 +77,7 @@ export async function showJudged(out: string, failures: RunResult['failures']): 
 
 /** @throws FacetError unavailable where something could not be had */
 export function checkComplete(failures: RunResult['failures']): void {
-  if (failures.length === 0) return
-  const [{ id, message }] = failures as [(typeof failures)[0]]
-  throw new FacetError(
-    'unavailable',
-    `${failures.length} answers or judgements could not be had, the first of them ${id}: ${message} Run it again to ask for them anew.`,
-  )
+  checkFailures(failures, 'answers or judgements could not be had')
 }
 
 const ADDRESS = /^https?:\/\//

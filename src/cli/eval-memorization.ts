@@ -1,13 +1,12 @@
 /** `facet eval memorization`: how much of its training data a model gives back, and what of it is personal. */
 import { Command, Option } from 'commander'
-import { FacetError } from '../errors.ts'
 import { readCorpora } from '../eval/memorization/corpus.ts'
 import { measureMemorization, type Unit } from '../eval/memorization/memorization.ts'
 import { toCount, toWhole } from './argument.ts'
 import { type DetectorFlags, openDetector, withDetectorFlags } from './detector-options.ts'
 import { type ModelFlags, openModel, withModelFlags, withOpen } from './eval-model.ts'
 import { showRun } from './eval-progress.ts'
-import { showReport } from './eval-report.ts'
+import { checkFailures, showReport } from './eval-report.ts'
 import { untilStopped } from './until-stopped.ts'
 
 interface Flags extends ModelFlags, DetectorFlags {
@@ -69,12 +68,7 @@ async function start(flags: Flags): Promise<void> {
           ...(concurrency !== undefined && { concurrency }),
         }).finally(() => shown.end())
         await showReport(out)
-        if (failures.length === 0) return
-        const [{ id, message }] = failures as [(typeof failures)[0]]
-        throw new FacetError(
-          'unavailable',
-          `${failures.length} documents were not continued, the first of them ${id}: ${message} Run it again to ask for them anew.`,
-        )
+        checkFailures(failures, 'documents were not continued')
       }),
     )
   })

@@ -1,8 +1,10 @@
 /** `facet eval report`, and the reports that other commands end with. */
 import { join } from 'node:path'
 import { Command } from 'commander'
+import { FacetError } from '../errors.ts'
 import { openRun } from '../eval/kinds.ts'
 import { toTerminal } from '../eval/report-text.ts'
+import type { RunResult } from '../eval/run.ts'
 import { writeReport } from '../eval/write-report.ts'
 
 export function command(): Command {
@@ -16,4 +18,14 @@ export function command(): Command {
 export async function showReport(folder: string): Promise<void> {
   const { report } = await writeReport(await openRun(folder))
   process.stdout.write(`${toTerminal(report, 1)}\n${join(folder, 'report.html')}\n`)
+}
+
+/** @param what became of them. @throws FacetError unavailable where there are any */
+export function checkFailures(failures: RunResult['failures'], what: string): void {
+  const [first] = failures
+  if (!first) return
+  throw new FacetError(
+    'unavailable',
+    `${failures.length} ${what}, the first of them ${first.id}: ${first.message} Run it again to ask for them anew.`,
+  )
 }

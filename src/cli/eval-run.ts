@@ -21,7 +21,7 @@ import {
   withOpen,
 } from './eval-model.ts'
 import { showRun } from './eval-progress.ts'
-import { showReport } from './eval-report.ts'
+import { checkFailures, showReport } from './eval-report.ts'
 import { untilStopped } from './until-stopped.ts'
 
 interface Flags extends ModelFlags {
@@ -130,12 +130,7 @@ async function measure(
     ...(concurrency !== undefined && { concurrency }),
   }).finally(() => shown.end())
   await showReport(out)
-  if (failures.length === 0) return
-  const [{ id, message }] = failures as [(typeof failures)[0]]
-  throw new FacetError(
-    'unavailable',
-    `${failures.length} questions were not answered, the first of them ${id}: ${message} Run it again to ask them anew.`,
-  )
+  checkFailures(failures, 'questions were not answered')
 }
 
 /** A server that refuses to score is one that cannot: tasks that need it are then refused before anything is asked. */

@@ -1,19 +1,38 @@
 /** Benchmarks of common sense: HellaSwag, PIQA, SIQA, BoolQ, WinoGrande, CommonsenseQA, OpenBookQA, ARC. */
 import type { Row } from '../row.ts'
-import type { ChoiceQuestion, Task } from '../task.ts'
+import type { ChoiceQuestion, DataFile, Task } from '../task.ts'
 import { ACC, ACC_NORM, keyedChoices, lettered, letters, onHub, shotsOnHub } from './parts.ts'
 
-/** What the choice tasks here have in common. */
-const PLAIN = { shots: 0, shotOrder: 'seeded' } as const
+/** What one of them is, but for what all have alike. */
+interface Described extends Pick<Task, 'name' | 'title' | 'licence' | 'measures' | 'pose'> {
+  readonly hub: NonNullable<DataFile['hub']>
+  /** Authors and year. */
+  readonly paper: string
+  /** Below a local data folder, before NAME.jsonl. */
+  readonly local?: readonly string[]
+  /** Default: none. */
+  readonly shots?: number
+}
 
-const hellaswag: Task = {
-  ...PLAIN,
+/** Questions of one split; shots are drawn from the training set. */
+function onHubWithShots({ hub, paper, local = [], shots = 0, ...task }: Described): Task {
+  const { repo, config, split } = hub
+  return {
+    ...task,
+    source: `https://huggingface.co/datasets/${repo} (${paper})`,
+    data: [onHub(repo, config, split, task.name, { local })],
+    shotData: [shotsOnHub(repo, config, 'train', task.name)],
+    shots,
+    shotOrder: 'seeded',
+  }
+}
+
+const hellaswag = onHubWithShots({
   name: 'hellaswag',
   title: 'HellaSwag',
-  source: 'https://huggingface.co/datasets/Rowan/hellaswag (Zellers et al. 2019)',
+  hub: { repo: 'Rowan/hellaswag', config: 'default', split: 'validation' },
+  paper: 'Zellers et al. 2019',
   licence: 'MIT',
-  data: [onHub('Rowan/hellaswag', 'default', 'validation', 'hellaswag')],
-  shotData: [shotsOnHub('Rowan/hellaswag', 'default', 'train', 'hellaswag')],
   measures: [ACC_NORM, ACC],
   pose(row): ChoiceQuestion {
     const end = row.text('ctx_b', true)
@@ -26,7 +45,7 @@ const hellaswag: Task = {
       gold: [row.index('label', choices.length)],
     }
   },
-}
+})
 
 /** WikiHow's articles left marks in brackets. */
 function withoutMarks(text: string): string {
@@ -37,14 +56,12 @@ function withoutMarks(text: string): string {
     .replaceAll('  ', ' ')
 }
 
-const piqa: Task = {
-  ...PLAIN,
+const piqa = onHubWithShots({
   name: 'piqa',
   title: 'PIQA',
-  source: 'https://huggingface.co/datasets/baber/piqa (Bisk et al. 2020)',
+  hub: { repo: 'baber/piqa', config: 'default', split: 'validation' },
+  paper: 'Bisk et al. 2020',
   licence: 'AFL-3.0',
-  data: [onHub('baber/piqa', 'default', 'validation', 'piqa')],
-  shotData: [shotsOnHub('baber/piqa', 'default', 'train', 'piqa')],
   measures: [ACC, ACC_NORM],
   pose: (row) => ({
     kind: 'choice',
@@ -52,16 +69,14 @@ const piqa: Task = {
     choices: [row.text('sol1'), row.text('sol2')],
     gold: [row.index('label', 2)],
   }),
-}
+})
 
-const siqa: Task = {
-  ...PLAIN,
+const siqa = onHubWithShots({
   name: 'social_iqa',
   title: 'SIQA',
-  source: 'https://huggingface.co/datasets/lighteval/siqa (Sap et al. 2019)',
+  hub: { repo: 'lighteval/siqa', config: 'default', split: 'validation' },
+  paper: 'Sap et al. 2019',
   licence: 'CC-BY-4.0',
-  data: [onHub('lighteval/siqa', 'default', 'validation', 'social_iqa')],
-  shotData: [shotsOnHub('lighteval/siqa', 'default', 'train', 'social_iqa')],
   measures: [ACC],
   pose: (row) => ({
     kind: 'choice',
@@ -69,16 +84,14 @@ const siqa: Task = {
     choices: [row.text('answerA'), row.text('answerB'), row.text('answerC')],
     gold: [row.index('label', 3, 1)],
   }),
-}
+})
 
-const boolq: Task = {
-  ...PLAIN,
+const boolq = onHubWithShots({
   name: 'boolq',
   title: 'BoolQ',
-  source: 'https://huggingface.co/datasets/aps/super_glue (Clark et al. 2019)',
+  hub: { repo: 'aps/super_glue', config: 'boolq', split: 'validation' },
+  paper: 'Clark et al. 2019',
   licence: 'CC-BY-SA-3.0',
-  data: [onHub('aps/super_glue', 'boolq', 'validation', 'boolq')],
-  shotData: [shotsOnHub('aps/super_glue', 'boolq', 'train', 'boolq')],
   measures: [ACC],
   pose: (row) => ({
     kind: 'choice',
@@ -86,16 +99,14 @@ const boolq: Task = {
     choices: ['no', 'yes'],
     gold: [row.index('label', 2)],
   }),
-}
+})
 
-const winogrande: Task = {
-  ...PLAIN,
+const winogrande = onHubWithShots({
   name: 'winogrande',
   title: 'WinoGrande',
-  source: 'https://huggingface.co/datasets/allenai/winogrande (Sakaguchi et al. 2019)',
+  hub: { repo: 'allenai/winogrande', config: 'winogrande_xl', split: 'validation' },
+  paper: 'Sakaguchi et al. 2019',
   licence: 'CC-BY-4.0',
-  data: [onHub('allenai/winogrande', 'winogrande_xl', 'validation', 'winogrande')],
-  shotData: [shotsOnHub('allenai/winogrande', 'winogrande_xl', 'train', 'winogrande')],
   measures: [ACC],
   // Partial scoring (Trinh and Le 2018): the option stands in the prompt, and what follows it is scored.
   pose(row): ChoiceQuestion {
@@ -111,17 +122,15 @@ const winogrande: Task = {
       gold: [row.index('answer', 2, 1)],
     }
   },
-}
+})
 
-const commonsenseQa: Task = {
+const commonsenseQa = onHubWithShots({
   name: 'commonsense_qa',
   title: 'CommonsenseQA',
-  source: 'https://huggingface.co/datasets/tau/commonsense_qa (Talmor et al. 2019)',
+  hub: { repo: 'tau/commonsense_qa', config: 'default', split: 'validation' },
+  paper: 'Talmor et al. 2019',
   licence: 'MIT',
-  data: [onHub('tau/commonsense_qa', 'default', 'validation', 'commonsense_qa')],
-  shotData: [shotsOnHub('tau/commonsense_qa', 'default', 'train', 'commonsense_qa')],
   shots: 7,
-  shotOrder: 'seeded',
   measures: [ACC],
   pose(row): ChoiceQuestion {
     const { choices, gold } = keyedChoices(row)
@@ -132,36 +141,32 @@ const commonsenseQa: Task = {
       gold: [gold],
     }
   },
-}
+})
 
-const openbookQa: Task = {
-  ...PLAIN,
+const openbookQa = onHubWithShots({
   name: 'openbookqa',
   title: 'OpenBookQA',
-  source: 'https://huggingface.co/datasets/allenai/openbookqa (Mihaylov et al. 2018)',
+  hub: { repo: 'allenai/openbookqa', config: 'main', split: 'test' },
+  paper: 'Mihaylov et al. 2018',
   licence: 'Apache-2.0',
-  data: [onHub('allenai/openbookqa', 'main', 'test', 'openbookqa')],
-  shotData: [shotsOnHub('allenai/openbookqa', 'main', 'train', 'openbookqa')],
   measures: [ACC_NORM, ACC],
   pose(row): ChoiceQuestion {
     const { choices, gold } = keyedChoices(row)
     return { kind: 'choice', prompt: row.text('question_stem'), choices, gold: [gold] }
   },
-}
+})
 
 function arc(name: 'arc_easy' | 'arc_challenge', config: string, title: string): Task {
-  const local = [`arc/${name}.jsonl`]
-  return {
-    ...PLAIN,
+  return onHubWithShots({
     name,
     title,
-    source: 'https://huggingface.co/datasets/allenai/ai2_arc (Clark et al. 2018)',
+    hub: { repo: 'allenai/ai2_arc', config, split: 'test' },
+    paper: 'Clark et al. 2018',
     licence: 'CC-BY-SA-4.0',
-    data: [onHub('allenai/ai2_arc', config, 'test', name, { local })],
-    shotData: [shotsOnHub('allenai/ai2_arc', config, 'train', name)],
+    local: [`arc/${name}.jsonl`],
     measures: [ACC_NORM, ACC],
     pose: (row) => (row.has('query') ? posed(row) : asked(row)),
-  }
+  })
 }
 
 function asked(row: Row): ChoiceQuestion {
