@@ -16,7 +16,7 @@ import type { DataSettings } from '../../../src/tune/data/summary.ts'
 import { readTunedModel, type TunedModel } from '../../../src/tune/data/template.ts'
 import { toxicWords } from '../../../src/tune/data/toxic-words.ts'
 import type { Message } from '../../../src/types.ts'
-import { impatient } from '../../eval/sxs/judging.ts'
+import { impatient } from '../../eval/fakes.ts'
 
 const MODEL = fileURLToPath(new URL('../../../models/facet-tldr-24m', import.meta.url))
 let folder: string
