@@ -57,6 +57,8 @@ export class Place {
       NO_COLOR: '1',
       // Nobody is asked but who a test puts there.
       HF_ENDPOINT: 'http://127.0.0.1:9',
+      // A reader has accepted them once.
+      FACET_ACCEPT_TERMS: 'true',
     }
     this.#installFacet()
     this.newTerminal()

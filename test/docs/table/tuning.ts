@@ -78,6 +78,16 @@ export const TUNING: readonly PageEntries[] = [
           against: 'a small model with random weights, rows of the tests, and a judge that repeats',
           instead: { '--baseline': '--benchmark-data arc --baseline' },
         },
+      'npx facet prompt "How do I find files?" --model ./gemma-2b-it-int4': {
+        how: 'run',
+        says: /⟦<start_of_turn>⟧model/,
+      },
+      'npx facet prompt --messages conversation.json --json': {
+        how: 'run',
+        says: /"control": true/,
+        before: (place) => place.write('conversation.json', '[{"role": "user", "content": "Hi"}]'),
+      },
+      'npx facet prompt --probe explosive': { how: 'run', says: /bath bomb/ },
     },
   },
 ]
