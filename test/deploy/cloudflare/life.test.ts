@@ -23,7 +23,7 @@ let home: string
 
 /** What facet.config.ts says from now on. */
 function configure(spec: object): void {
-  const canary = { steps: [50], stepMinutes: 1, minRequests: 3 }
+  const canary = { steps: [50], stepMinutes: 1, minRequests: 1 }
   const config = JSON.stringify({
     deployments: { chat: { ...BASE, canary, ...spec } },
     endpoints: { chat: { type: 'deployed' } },
@@ -80,11 +80,11 @@ async function chat(): Promise<string> {
     .text
 }
 
-/** Somebody asks, twice. */
+/** Somebody asks: now one version answers, now the other. */
 async function visit(): Promise<void> {
-  const body = JSON.stringify({ messages: [{ role: 'user', content: QUESTION }], max_tokens: 2 })
+  const body = JSON.stringify({ messages: [{ role: 'user', content: QUESTION }], max_tokens: 1 })
   const headers = { 'content-type': 'application/json', authorization: 'Bearer a-key-of-sixteen-chars' }
-  for (const _ of ['one', 'two']) await (await fake.fetch(CHAT, { method: 'POST', headers, body })).text()
+  await (await fake.fetch(CHAT, { method: 'POST', headers, body })).text()
 }
 
 it(
@@ -96,7 +96,6 @@ it(
     expect(await chat()).toContain("`find . -name '*.txt'`")
     expect(await run('bench', ...SHORT_LOAD)).toMatch(/answered +4 of 4/)
     const first = fake.workers.get('facet-chat')!.serving
-    expect(await run('up')).toMatch(/Nothing had to change\.\n$/)
 
     useModel(2)
     expect(await run('canary')).toMatch(/^chat is promoted\. errors 0 of \d+/)
@@ -107,7 +106,6 @@ it(
     fake.behaviour.fails = (version) => version !== second.id
     await expect(run('canary')).rejects.toThrow(/PROBE: .*1102/)
     expect(fake.workers.get('facet-chat')!.shares).toEqual([{ version_id: second.id, percentage: 100 }])
-    expect(await chat()).toContain("`find . -name '*.txt'`")
 
     expect(await run('logs')).toContain('"path":"/v1/chat/completions"')
     expect(await run('down')).toMatch(/nothing of chat is left\.\n$/)
