@@ -5,9 +5,13 @@ const UNSPACED =
   /[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Thai}\p{scx=Lao}\p{scx=Khmer}\p{scx=Myanmar}]/v
 const WORD = new RegExp(`${UNSPACED.source}|[[\\p{L}\\p{M}\\p{N}]--${UNSPACED.source}]+`, 'gv')
 
-/** In lower case and one form of each character; punctuation and spaces are left out. */
+/**
+ * In lower case and one form of each character; punctuation and spaces are left out. Of a text that is nothing else,
+ * such as emoji, what stands between spaces: it is not the same as all others without words.
+ */
 export function wordsOf(text: string): string[] {
-  return text.normalize('NFKC').toLowerCase().match(WORD) ?? []
+  const plain = text.normalize('NFKC').toLowerCase()
+  return plain.match(WORD) ?? plain.match(/\S+/g) ?? []
 }
 
 /** 32 bits of each word (FNV-1a, then mixed). */

@@ -189,6 +189,11 @@ describe('tuning data', () => {
     expect(dropped[1].detail).toMatch(/^\d\d% of it is as in a\.jsonl, line 1$/)
   })
 
+  it('has rows without any word, unless they are the same', async () => {
+    const { dropped } = await prepared({ rows: [asked('🙂?', '🎉!'), asked('👋', '🎉'), asked('👋', '🎉')] })
+    expect(dropped).toMatchObject([{ line: 3, reason: 'duplicate' }])
+  })
+
   it('keeps near duplicates on one side where they are to stay, and answers to the same question', async () => {
     const families = many(30).map(({ prompt, completion }) =>
       [0, 1, 2].map((at) => asked(`${prompt} ${at}`, `${completion} w${at}`)),
