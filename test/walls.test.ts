@@ -17,6 +17,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   columns: [],
   chart: [],
   'file-lock': ['errors'],
+  'kept-json': ['errors'],
   check: ['nearest'],
   gemma: ['types', 'errors'],
   client: ['types', 'errors', 'gemma'],
@@ -59,6 +60,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'chart',
     'columns',
     'file-lock',
+    'kept-json',
     'gemma',
     'guard',
     'client',
@@ -72,6 +74,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   config: [
     'types',
     'errors',
+    'kept-json',
     'check',
     'nearest',
     'deploy',
@@ -88,6 +91,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   cli: [
     'types',
     'errors',
+    'file-lock',
     'gemma',
     'client',
     'route',
@@ -154,7 +158,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Files outside convert/, pull/, eval/, tune/, cli/ and deploy/ that may use Node. */
 const NODE_FILES =
-  /^(convert|pull|eval|tune|notebook|release|cli|deploy)\/|^file-lock\.ts$|^guard\/audit-file\.ts$|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
+  /^(convert|pull|eval|tune|notebook|release|cli|deploy)\/|^(file-lock|kept-json)\.ts$|^guard\/audit-file\.ts$|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
 
 const listed = (folder: string): string[] =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })

@@ -49,7 +49,7 @@ async function run(name: string, out: string | undefined, { acceptTerms, ...flag
 }
 
 /** Whoever this process runs as; nobody, where it runs as nobody: public buckets need none. */
-async function googleTokens(): Promise<TokenSource | undefined> {
+export async function googleTokens(): Promise<TokenSource | undefined> {
   const source = await applicationDefault({
     scopes: ['https://www.googleapis.com/auth/devstorage.read_only'],
   })

@@ -1,5 +1,5 @@
 /** `facet tune fetch`: a run's result brought home, checked, made a model, measured, and known by its name. */
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import { type LoadedConfig, loadConfig } from '../config/node.ts'
@@ -7,8 +7,8 @@ import { convert } from '../convert/convert.ts'
 import type { Quant } from '../convert/layout.ts'
 import { FacetError } from '../errors.ts'
 import { toPage } from '../eval/report-page.ts'
+import { takeLock } from '../file-lock.ts'
 import { GEMMA_TERMS, toLicense } from '../gemma/terms.ts'
-import { applicationDefault } from '../google/node.ts'
 import { Web } from '../pull/web.ts'
 import { bringHome } from '../tune/home/bring.ts'
 import { checkResult } from '../tune/home/check.ts'
@@ -19,7 +19,9 @@ import { type Tuned, tunedFolder, writeTuned } from '../tune/home/tuned.ts'
 import { parseMetrics } from '../tune/job/metrics.ts'
 import type { TuneSpec } from '../tune/job/spec.ts'
 import { toCount } from './argument.ts'
+import { withOpen } from './eval-model.ts'
 import { runLong } from './progress.ts'
+import { googleTokens } from './pull.ts'
 import { measureTuned } from './tune-measure.ts'
 import { planTuning } from './tune-open.ts'
 import { untilStopped } from './until-stopped.ts'
@@ -58,41 +60,65 @@ async function run(name: string, flags: Flags): Promise<void> {
   const config = await configOf(flags)
   const folder = config ? dirname(config.file) : process.cwd()
   const spec = specOf(name, config, flags)
-  const out =
-    flags.from ??
-    (await planTuning(name, { ...(flags.config !== undefined && { config: flags.config }) })).plan.folders.out
+  const file = flags.config === undefined ? {} : { config: flags.config }
+  const out = flags.from ?? (await planTuning(name, file)).plan.folders.out
   const home = join(folder, tunedFolder(name))
-  await untilStopped(async (signal) => {
-    const tokens = async () => applicationDefault().catch(() => undefined)
-    const endpoint = process.env.STORAGE_EMULATOR_HOST
-    const place = openPlace(resolvedPlace(out, folder), {
-      web: new Web({ signal }),
-      tokens,
-      signal,
-      ...(endpoint !== undefined && { endpoint }),
-    })
-    const result = join(home, 'result')
-    const done = await runLong('Fetching', ({ onProgress }) => bringHome(place, result, { onProgress }))
-    const { rank } = await checkResult(result, done, flags.base)
-    const model = await modelOf(name, done, result, join(home, 'model'), flags)
-    const directory = relative(folder, model ?? result)
-    const tuned: Tuned = {
-      kind: model === undefined ? 'adapter' : 'model',
-      directory: `./${directory}`,
-      base: done.base,
-      ...(rank !== undefined && model === undefined && { rank }),
-      from: out.startsWith('gs://') ? `${out.replace(/\/+$/, '')}/result` : result,
-      method: done.method,
-      steps: done.steps,
-    }
-    await writeTuned(folder, name, tuned)
-    const measured = await measureTuned(
-      { name, done, home, tuned, folder, flags: { ...flags, ...heldOut(flags, spec, folder) } },
-      signal,
-    )
-    await report(home, measured, place)
-    process.stdout.write(sentenceOf(name, tuned, done))
-  })
+  await mkdir(home, { recursive: true })
+  await withOpen(takeLock(join(home, 'fetch.lock'), `fetching ${name}`), () =>
+    untilStopped(async (signal) => {
+      const place = openPlace(out.startsWith('gs://') ? out : resolve(folder, out), {
+        web: new Web({ signal }),
+        tokens: googleTokens,
+        signal,
+        ...(process.env.STORAGE_EMULATOR_HOST && { endpoint: process.env.STORAGE_EMULATOR_HOST }),
+      })
+      const result = join(home, 'result')
+      const done = await runLong('Fetching', ({ onProgress }) => bringHome(place, result, { onProgress }))
+      if (spec?.kind === 'reward') {
+        process.stdout.write(`The reward model is in ${result}; name it as rewardModel of a tuning.\n`)
+        return
+      }
+      const tuned = await register(name, done, { folder, home, result, out, flags })
+      const measured = await measureTuned(
+        { name, done, home, tuned, folder, flags: { ...flags, ...heldOut(flags, spec, folder) } },
+        signal,
+      )
+      await report(home, measured, place)
+      process.stdout.write(sentenceOf(name, tuned, done))
+    }),
+  )
+}
+
+interface Places {
+  /** Of facet.config.ts. */
+  readonly folder: string
+  /** Of the tuning's files. */
+  readonly home: string
+  readonly result: string
+  /** What the job wrote to. */
+  readonly out: string
+  readonly flags: Flags
+}
+
+/** Checks what was brought, makes a model of it where it is to be one, and makes it known by its name. */
+async function register(
+  name: string,
+  done: Done,
+  { folder, home, result, out, flags }: Places,
+): Promise<Tuned> {
+  const { rank } = await checkResult(result, done, flags.base)
+  const model = await modelOf(name, done, result, join(home, 'model'), flags)
+  const tuned: Tuned = {
+    kind: model === undefined ? 'adapter' : 'model',
+    directory: `./${relative(folder, model ?? result)}`,
+    base: done.base,
+    ...(rank !== undefined && model === undefined && { rank }),
+    from: out.startsWith('gs://') ? `${out.replace(/\/+$/, '')}/result` : result,
+    method: done.method,
+    steps: done.steps,
+  }
+  await writeTuned(folder, name, tuned)
+  return tuned
 }
 
 /** Where it must be there, its absence is told. */
@@ -117,9 +143,6 @@ function specOf(name: string, config: LoadedConfig | undefined, { from }: Flags)
   const says = `There is no tuning ${name} in facet.config.ts${known ? `, but ${known}` : ''}; name one, or say --from.`
   throw new FacetError('invalid_request', says, { field: 'name' })
 }
-
-const resolvedPlace = (out: string, folder: string): string =>
-  out.startsWith('gs://') ? out : resolve(folder, out)
 
 function heldOut({ evalData }: Flags, spec: TuneSpec | undefined, folder: string): { evalData?: string } {
   if (evalData !== undefined || spec?.evalData === undefined || spec.evalData.startsWith('gs://')) return {}

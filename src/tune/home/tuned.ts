@@ -1,8 +1,8 @@
 /** `.facet/tuned.json`: what was tuned and brought home, by name, for endpoints and deployments to take. */
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isObject } from '../../check.ts'
 import { FacetError } from '../../errors.ts'
+import { readKept, writeKept } from '../../kept-json.ts'
 
 export interface Tuned {
   /** adapter: computed beside the base. model: a model directory of its own. */
@@ -31,31 +31,16 @@ export function tunedFolder(name: string): string {
 /** @throws FacetError invalid_request where the file is not what writeTuned wrote, io_failed */
 export async function readTuned(folder: string): Promise<TunedModels> {
   const file = join(folder, FILE)
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code === 'ENOENT') return '{}'
-    throw new FacetError('io_failed', `${file} cannot be read (${cause.code}); check it.`, { cause })
-  })
-  const json = toJson(text)
+  const kept = await readKept(file)
+  if (!kept) return {}
+  const { json } = kept
   if (isObject(json) && Object.values(json).every(isTuned)) return json as Record<string, Tuned>
   throw new FacetError('invalid_request', `${file} is damaged; delete it and run facet tune fetch again.`)
 }
 
 /** Adds or replaces one; the file is written beside and renamed. @throws FacetError io_failed */
 export async function writeTuned(folder: string, name: string, tuned: Tuned): Promise<void> {
-  const all = { ...(await readTuned(folder)), [name]: tuned }
-  const file = join(folder, FILE)
-  const beside = `${file}.${process.pid}.tmp`
-  try {
-    await mkdir(join(folder, '.facet'), { recursive: true })
-    await writeFile(beside, `${JSON.stringify(all, null, 2)}\n`)
-    await rename(beside, file)
-  } catch (cause) {
-    await rm(beside, { force: true })
-    const { code } = cause as NodeJS.ErrnoException
-    throw new FacetError('io_failed', `${file} cannot be written (${code}); check space and permissions.`, {
-      cause,
-    })
-  }
+  await writeKept(join(folder, FILE), { ...(await readTuned(folder)), [name]: tuned })
 }
 
 function isTuned(value: unknown): boolean {
@@ -68,13 +53,4 @@ function isTuned(value: unknown): boolean {
     (method === 'lora' || method === 'qlora' || method === 'full') &&
     Number.isSafeInteger(steps)
   )
-}
-
-function toJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    // Told by whoever reads the file.
-    return undefined
-  }
 }

@@ -17,6 +17,8 @@ export class FakeVertexJobs {
   /** By name of the object. */
   readonly objects: Map<string, string> = new Map()
   log: string[] = []
+  /** What uploads are refused with. */
+  refusal: { readonly status: number; readonly message: string } | undefined
   /** Looks that a job takes to end once it is cancelled. */
   cancelling = 1
 
@@ -57,6 +59,10 @@ export class FakeVertexJobs {
     const { pathname, searchParams } = url
     if (pathname === '/v2/entries:list')
       return Response.json({ entries: this.log.toReversed().map((textPayload) => ({ textPayload })) })
+    if (pathname.startsWith('/upload/') && this.refusal) {
+      const { status, message } = this.refusal
+      return Response.json({ error: { code: status, message } }, { status })
+    }
     if (pathname.startsWith('/upload/')) {
       this.objects.set(searchParams.get('name')!, await new Response(init!.body as BodyInit).text())
       return Response.json({})

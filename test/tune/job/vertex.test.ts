@@ -210,6 +210,16 @@ describe('a tuning on Vertex AI', () => {
     expect(fake.jobs.size).toBe(0)
   })
 
+  it('whose bucket takes nothing more during the upload is refused, and no job is made', async () => {
+    const message = 'The project to be billed is associated with an absent billing account.'
+    fake.refusal = { status: 403, message }
+    const { message: said } = await refusal(start())
+    expect(said).toMatch(/upload data\/train\.jsonl/)
+    expect(fake.jobs.size).toBe(0)
+    fake.refusal = undefined
+    expect((await start()).applied).toHaveLength(1)
+  })
+
   it('is stopped, and nothing of it is paid for any more', async () => {
     await start()
     const clock = new SkippingClock()
