@@ -47,14 +47,23 @@ export async function facetWithin(
 
 /** Options for Node with which these packages are not installed. */
 export function withoutPackages(...names: readonly string[]): string[] {
-  const hook = `import { registerHooks } from 'node:module'
+  const hook = `import Module, { registerHooks } from 'node:module'
+    const check = (asked) => {
+      if (${JSON.stringify(names)}.some((name) => asked === name || asked.startsWith(name + '/')))
+        throw new Error('It is not installed.')
+    }
     registerHooks({
       resolve(asked, context, next) {
-        if (${JSON.stringify(names)}.some((name) => asked === name || asked.startsWith(name + '/')))
-          throw new Error('It is not installed.')
+        check(asked)
         return next(asked, context)
       },
-    })`
+    })
+    // What createRequire resolves goes by no hook in Node.js 22.
+    const resolve = Module._resolveFilename
+    Module._resolveFilename = (asked, ...more) => {
+      check(asked)
+      return resolve(asked, ...more)
+    }`
   return ['--import', `data:text/javascript,${encodeURIComponent(hook)}`]
 }
 

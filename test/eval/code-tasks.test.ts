@@ -18,7 +18,10 @@ describe('HumanEval', () => {
   const task = taskNamed('humaneval')
   const grader = task.grader!()
   afterAll(() => grader.close!())
-  const rows = readFileSync(new URL('../fixtures/human-eval/human_eval.jsonl', import.meta.url), 'utf8')
+  const rows = readFileSync(
+    new URL('../fixtures/benchmarks/humaneval/human_eval.jsonl', import.meta.url),
+    'utf8',
+  )
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, string>)

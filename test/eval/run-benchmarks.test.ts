@@ -47,7 +47,7 @@ async function runOn(more: Partial<BenchmarkOptions>) {
 }
 
 describe('benchmarks', () => {
-  it('run to the end on the shipped model: ARC, GSM8K and BBH', { timeout: 240_000 }, async () => {
+  it('run to the end on the shipped model: ARC, GSM8K, BBH and HumanEval', { timeout: 240_000 }, async () => {
     const engine = await loadEngine(MODEL_DIRECTORY)
     try {
       const { samples, failures, settings } = await runOn({
@@ -64,6 +64,8 @@ describe('benchmarks', () => {
         ['bbh_cot_fewshot', 3, 54, 0],
       ])
       for (const { scores } of samples) expect(Object.values(scores as object)).not.toHaveLength(0)
+      const code = await runOn({ benchmarks: await benchmarks('humaneval'), backend: engine, limit: 1 })
+      expect(code.samples.map(({ scores }) => scores)).toEqual([{ 'pass@1': 0 }])
     } finally {
       await engine.close()
     }

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { passAtK } from '../../src/eval/pass-at-k.ts'
 import { Sandbox, type Verdict } from '../../src/eval/sandbox.ts'
 
-const DATA = new URL('../fixtures/human-eval/human_eval.jsonl', import.meta.url)
+const DATA = new URL('../fixtures/benchmarks/humaneval/human_eval.jsonl', import.meta.url)
 
 interface Problem {
   readonly task_id: string
