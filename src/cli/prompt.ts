@@ -1,6 +1,6 @@
 /** `facet prompt`: exactly what a chat becomes before the model sees it. */
 import { readFile } from 'node:fs/promises'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { toColumns } from '../columns.ts'
 import { configOf, readCopies } from '../convert/checkpoint-files.ts'
 import { tokenizerOf } from '../convert/checkpoint-tokenizer.ts'
@@ -27,7 +27,12 @@ export function command(): Command {
       'Show what a chat becomes: the rendered text, its token ids, and which of them are control tokens.',
     )
     .argument('[text]', 'what the user says')
-    .option('-m, --model <dir>', 'whose template and tokenizer: a model directory or a checkpoint', SAMPLE)
+    .addOption(
+      new Option(
+        '-m, --model <dir>',
+        'whose template and tokenizer: a model directory or a checkpoint',
+      ).default(SAMPLE, 'the sample model that ships'),
+    )
     .option('--system <text>', 'a system message before it')
     .option('--messages <file>', 'a conversation instead: JSON, a list of role and content')
     .option('--raw', 'the text as a prompt of its own, without the template')

@@ -82,6 +82,31 @@ export async function cluster(place: Place): Promise<void> {
 export const jsonLines = (rows: readonly object[]): string =>
   rows.map((row) => JSON.stringify(row)).join('\n')
 
+/** Rows of MMLU. */
+export const multipleChoice = (count: number): string =>
+  jsonLines(
+    Array.from({ length: count }, (_, number) => ({
+      question: `What is ${number} and one?`,
+      subject: 'abstract_algebra',
+      choices: ['1', '2', '3', '4'],
+      answer: number % 4,
+    })),
+  )
+
+/** Rows to tune on. @param about makes them other rows than those about something else */
+export function conversations(about: string): string {
+  const words = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8').match(/[a-z]{4,}/gi)!
+  const said = (at: number): string => words.slice(at * 9, at * 9 + 9).join(' ')
+  return jsonLines(
+    Array.from({ length: 20 }, (_, at) => ({
+      messages: [
+        { role: 'user', content: `About ${about}, row ${at}: ${said(2 * at)}?` },
+        { role: 'assistant', content: `${said(2 * at + 1)}.` },
+      ],
+    })),
+  )
+}
+
 /** Documents of more than a hundred tokens. */
 export function documents(count: number): string {
   const words = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8').split(/\s+/)

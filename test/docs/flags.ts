@@ -18,3 +18,16 @@ export const FLAGS: Readonly<Record<string, readonly string[]>> = {
   cd: [],
   mkdir: ['-p'],
 }
+
+/** Options of other programs that the text names. */
+export const NAMED: Readonly<Record<string, string>> = {
+  '--allow-env': 'deno',
+  '--allow-net': 'deno',
+  '--allow-read': 'deno',
+  '--allow-sys': 'deno',
+  '--unstable-webgpu': 'deno',
+  '--dns-endpoint': 'gcloud container clusters get-credentials',
+  '--gpu-memory-utilization': 'vllm serve',
+  '--gpus': 'docker run',
+  '--server-side': 'kubectl apply',
+}

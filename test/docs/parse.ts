@@ -17,19 +17,37 @@ async function mistakeOf(words: readonly string[]): Promise<string | undefined> 
 
 let known: Promise<ReadonlyMap<string, Command>> | undefined
 
-async function facetMistake(words: readonly string[]): Promise<string | undefined> {
+/** By their names, such as `facet eval run`. */
+export function commandsByName(): Promise<ReadonlyMap<string, Command>> {
   known ??= facetCommands().then((all) => new Map(all.map(({ name, command }) => [name, command])))
-  const commands = await known
-  const depth = [2, 1].find((length) => commands.has(`facet ${words.slice(0, length).join(' ')}`))
-  if (depth === undefined) return `facet has no command ${words[0]}`
-  const command = commands.get(`facet ${words.slice(0, depth).join(' ')}`)!
+  return known
+}
+
+/** The longest name of a command that the words begin with. */
+export async function commandOf(words: readonly string[]): Promise<string | undefined> {
+  const commands = await commandsByName()
+  return [2, 1]
+    .map((length) => `facet ${words.slice(0, length).join(' ')}`)
+    .find((name) => commands.has(name))
+}
+
+/** Its own, and what every command takes. */
+export const optionsOf = ({ options }: Command): string[] => [
+  '--help',
+  ...options.flatMap(({ long }) => (long ? [long] : [])),
+]
+
+async function facetMistake(words: readonly string[]): Promise<string | undefined> {
+  const name = await commandOf(words)
+  if (name === undefined) return `facet has no command ${words[0]}`
+  const command = (await commandsByName()).get(name)!
   command.parent = null
   command
     .action(() => {})
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
   try {
-    command.parse(words.slice(depth), { from: 'user' })
+    command.parse(words.slice(name.split(' ').length - 1), { from: 'user' })
     return undefined
   } catch (error) {
     return (error as Error).message

@@ -61,6 +61,10 @@ describe('the pages', () => {
     }
   })
 
+  it('say nothing of the machine that built them', () => {
+    for (const { source } of pages) expect(htmlOf(addressOf(source))).not.toContain(ROOT.slice(0, -1))
+  })
+
   it('load nothing from elsewhere', () => {
     for (const { source } of pages) {
       const html = htmlOf(addressOf(source))

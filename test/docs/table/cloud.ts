@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { FacetError } from '../../../src/errors.ts'
 import { VertexCommands } from '../../deploy/vertex/commands.ts'
 import type { Entry, PageEntries } from '../entry.ts'
-import { cluster, configOf } from '../fixtures.ts'
+import { cluster, configOf, made } from '../fixtures.ts'
 import { ROOT } from '../pages.ts'
 import { mistakesOf } from '../parse.ts'
 import type { Ran } from '../place.ts'
@@ -77,6 +77,22 @@ export const CLOUD: readonly PageEntries[] = [
       'npx facet up vertex-gpu': onVertex(),
       'npx facet canary vertex-gpu': onVertex({ contextTokens: 4096 }),
       'npx facet down vertex-gpu': onVertex(),
+    },
+  },
+  {
+    page: 'docs/operations.md',
+    prepare: async (place) => {
+      await cluster(place)
+      configOf(place, 'docs/quick-start.md')
+      await made(place, 'facet up big')
+    },
+    commands: {
+      '*/5 * * * * cd /srv/site && npx facet guard big': {
+        how: 'run',
+        against: CLUSTER,
+        // What cron does first.
+        instead: { '*/5 * * * * cd /srv/site && ': '' },
+      },
     },
   },
   {

@@ -4,16 +4,12 @@ import { join } from 'node:path'
 import { question, removeFolders, storedRun } from '../../eval/stored-run.ts'
 import { fairJudge, scripted } from '../../eval/sxs/judging.ts'
 import type { PageEntries } from '../entry.ts'
-import { documents, edge, jsonLines, sample, sampleServer } from '../fixtures.ts'
+import { documents, edge, jsonLines, multipleChoice, sample, sampleServer } from '../fixtures.ts'
 
 const ROWS = 'rows of the tests, since nothing is downloaded'
 const SERVED = 'the sample model, served by facet'
 const MODELS = 'two models and a judge that say what a test wrote'
 
-const multipleChoice = (number: number): object => ({
-  ...{ question: `What is ${number} and one?`, subject: 'abstract_algebra' },
-  ...{ choices: ['1', '2', '3', '4'], answer: number % 4 },
-})
 const ending = (number: number): object => ({
   ...{ ctx_a: `A person counts to ${number}.`, ctx_b: 'they', activity_label: 'Counting' },
   ...{ endings: ['go on.', 'stop.', 'sleep.', 'sing.'], label: String(number % 4) },
@@ -29,8 +25,8 @@ export const EVALUATION: readonly PageEntries[] = [
       place.copy('test/fixtures/benchmarks/arc', 'data')
       place.copy('test/fixtures/benchmarks/gsm8k/test.jsonl', 'data/gsm8k.jsonl')
       place.copy('test/fixtures/benchmarks/gsm8k/train-first-200.jsonl', 'data/gsm8k.shots.jsonl')
-      place.write('data/mmlu.jsonl', jsonLines([1, 2].map(multipleChoice)))
-      place.write('data/mmlu.shots.jsonl', jsonLines(six.map(multipleChoice)))
+      place.write('data/mmlu.jsonl', multipleChoice(2))
+      place.write('data/mmlu.shots.jsonl', multipleChoice(6))
       place.write('data/hellaswag.jsonl', jsonLines(six.map(ending)))
       place.write('mine.jsonl', jsonLines([{ prompt: 'Say hello.' }, { prompt: 'Say goodbye.' }]))
       place.write('rubric.md', 'The longer answer is better.')

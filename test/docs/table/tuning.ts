@@ -1,8 +1,19 @@
 /** How the commands of the pages on tuning are run. */
 import { JSON_ADAPTER } from '../../engine/adapter-fixtures.ts'
+import { fairJudge } from '../../eval/sxs/judging.ts'
 import { doneOf, filesIn } from '../../tune/home/results.ts'
 import type { PageEntries } from '../entry.ts'
-import { checkpoint, configOf, documents, made, sample, vllm } from '../fixtures.ts'
+import {
+  checkpoint,
+  configOf,
+  conversations,
+  documents,
+  edge,
+  made,
+  multipleChoice,
+  sample,
+  vllm,
+} from '../fixtures.ts'
 import { blocksOf } from '../pages.ts'
 
 export const TUNING: readonly PageEntries[] = [
@@ -52,6 +63,41 @@ export const TUNING: readonly PageEntries[] = [
         how: 'run',
         says: /eval\.ipynb/,
       },
+    },
+  },
+  {
+    page: 'docs/tuning-data.md',
+    prepare: async (place) => {
+      for (const name of ['gemma-2b-it', 'tuned-chatty', 'tuned-coder']) sample(place, name)
+      for (const name of ['chats.jsonl', 'dolly.jsonl', 'chat/train.jsonl', 'code/train.jsonl'])
+        place.write(name, conversations(name))
+      place.write('answers.csv', 'prompt,completion\nWhat does bread need?,"Flour, water and time."\n')
+      place.copy('test/fixtures/benchmarks/gsm8k/test.jsonl', 'benchmarks/gsm8k.jsonl')
+      place.write('benchmarks/mmlu.jsonl', multipleChoice(2))
+      place.write('mixtures.json', blocksOf('docs/tuning-data.md', 'json').at(-1)!.code)
+      const judge = await edge(place, [fairJudge()])
+      const endpoints = { gemini: { type: 'http', baseURL: `${judge}/v1`, model: 'judge-model' } }
+      place.write('facet.config.ts', `export default ${JSON.stringify({ endpoints })}`)
+    },
+    commands: {
+      'npx facet tune data chats.jsonl answers.csv hub:databricks/databricks-dolly-15k --model ./gemma-2b-it --out ./my-data --benchmarks gsm8k mmlu':
+        {
+          how: 'run',
+          against: 'files in the place of data sets that are downloaded',
+          instead: {
+            'hub:databricks/databricks-dolly-15k': 'dolly.jsonl',
+            'gsm8k mmlu': 'gsm8k mmlu --benchmark-data benchmarks',
+          },
+        },
+      'npx facet tune mixture mixtures.json --size 20000 --out ./mixtures': { how: 'run', says: /chatty/ },
+      'npx facet tune mixture mixtures.json --tuned chatty=./tuned-chatty coder=./tuned-coder --baseline ./gemma-2b-it --judge gemini --out ./judged':
+        {
+          how: 'run',
+          against: 'the sample model three times, and a judge that likes longer answers',
+          // A word of each, since three models answer.
+          instead: { '--out': '--limit 1 --max-tokens 4 --out' },
+          says: /chatty/,
+        },
     },
   },
   {
