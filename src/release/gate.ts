@@ -16,21 +16,13 @@ export const passed = (reason: string): Finding => ({ outcome: 'passed', reason 
 export const failed = (reason: string): Finding => ({ outcome: 'failed', reason })
 export const notRun = (reason: string): Finding => ({ outcome: 'not run', reason })
 
-/** Errors that say something of the model, and not of the machine. */
-const VERDICTS: readonly string[] = [
-  'checksum_mismatch',
-  'invalid_model',
-  'invalid_checkpoint',
-  'invalid_request',
-]
-
-/** What the gate finds; what it throws about the model is a failure, and whatever else means that it could not run. */
+/** Fails closed: what a gate was given, and could not be checked, has not passed. */
 export async function findingOf(gate: () => Promise<Finding>): Promise<Finding> {
   try {
     return await gate()
   } catch (error) {
     if (!(error instanceof FacetError) || error.code === 'internal' || error.code === 'aborted') throw error
-    return VERDICTS.includes(error.code) ? failed(error.message) : notRun(error.message)
+    return failed(error.message)
   }
 }
 

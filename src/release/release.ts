@@ -11,6 +11,7 @@ import { readCorpora } from '../eval/memorization/corpus.ts'
 import { measureMemorization } from '../eval/memorization/memorization.ts'
 import { localDetector } from '../eval/personal-data-local.ts'
 import type { RunProgress } from '../eval/run.ts'
+import { NOTHING } from '../eval/spent.ts'
 import type { ModelSettings, Summary } from '../eval/summary.ts'
 import { writeReport } from '../eval/write-report.ts'
 import { MANIFEST_FILE } from '../gemma/manifest.ts'
@@ -51,7 +52,6 @@ export interface ReleaseOptions {
   readonly data?: string
   readonly onGate?: (gate: GateName, finding?: Finding) => void
   readonly onProgress?: (progress: RunProgress) => void
-  readonly onBytes?: (doneBytes: number, totalBytes: number) => void
 }
 
 export interface Release {
@@ -139,9 +139,9 @@ class Gates {
   }
 
   async #manifest(): Promise<Finding> {
-    const { dir, onBytes } = this.#options
+    const { dir } = this.#options
     const { files = [] } = await inspect(dir)
-    await verify(dir, files, onBytes)
+    await verify(dir, files)
     return passed(`All ${files.length} files are as the manifest says, chunk by chunk.`)
   }
 
@@ -169,10 +169,12 @@ class Gates {
   }
 
   async #safety(): Promise<Finding> {
-    const { judge, open, signal, limits } = this.#options
+    const { judge, open, signal, limits, onProgress } = this.#options
     if (!judge) return notRun('Nobody judges the answers; name a server with a ShieldGemma with --guard.')
     const { backend } = await open()
-    this.probes = await askProbes({ backend, judge, signal })
+    const shown = (done: number, total: number): void =>
+      onProgress?.({ done, total, failed: 0, leftMs: undefined, spent: NOTHING })
+    this.probes = await askProbes({ backend, judge, signal, onProgress: shown })
     return safetyFinding(this.probes, limits.safety)
   }
 

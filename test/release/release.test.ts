@@ -119,6 +119,21 @@ describe('facet release on the sample model', () => {
     expect(reason('data')).toMatch(/^It must run\. Nothing is known/)
   })
 
+  it('fails a gate that was given something which is not there', async () => {
+    const corpus = place('none.jsonl')
+    const found: Release = JSON.parse(
+      await said('release', MODEL, '--corpus', corpus, '--data', corpus, '--out', place('given'), '--json'),
+    )
+    expect(outcomes(found)).toMatchObject({
+      memorization: 'failed',
+      'personal-data': 'failed',
+      data: 'failed',
+    })
+    expect(found.gates.find(({ gate }) => gate === 'memorization')?.reason).toBe(
+      `${corpus} is not there; give a corpus with --corpus.`,
+    )
+  })
+
   it.each([
     [['release', '.'], /holds no facet\.json; give a directory made by facet convert/],
     [
