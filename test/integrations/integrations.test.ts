@@ -68,6 +68,7 @@ describe('the catalog of frameworks', () => {
     ['google/gemma-1.1-7b-it', 'google/gemma/transformers/1.1-7b-it', 'gemma_1.1_instruct_7b_en', 'gemma-7b'],
     ['gemma-2-9b-it', 'google/gemma-2/transformers/gemma-2-9b-it', 'gemma2_instruct_9b_en', 'gemma2-9b'],
     ['gemma-3-1b-it', 'google/gemma-3/transformers/gemma-3-1b-it', 'gemma3_instruct_1b', 'gemma3-1b'],
+    ['gemma-3-270m', 'google/gemma-3/transformers/gemma-3-270m', 'gemma3_270m', 'gemma3-270m'],
     ['gemma-3-4b-pt', 'google/gemma-3/transformers/gemma-3-4b-pt', 'gemma3_4b_text', 'gemma3-4b'],
   ])('knows %s by its names elsewhere', (model, kaggle, keras, maxtext) => {
     expect(namesOf(model)).toMatchObject({ kaggle, keras, maxtext })

@@ -6,8 +6,11 @@ import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { load } from 'js-yaml'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { inspect } from '../../src/convert/inspect.ts'
 import { FacetError } from '../../src/errors.ts'
 import { openRun } from '../../src/eval/kinds.ts'
+import { writeReport } from '../../src/eval/write-report.ts'
+import { toCard } from '../../src/release/card.ts'
 import type { Finding } from '../../src/release/gate.ts'
 import { DEFAULT_LIMITS, toLimits } from '../../src/release/limits.ts'
 import { benchmarkFinding, dataFinding, readDataSummary } from '../../src/release/measured.ts'
@@ -170,6 +173,74 @@ describe('facet release on the sample model', () => {
     expect(readFileSync(out, 'utf8')).toBe('mine')
     await said('card', MODEL, '--out', out, '--force')
     expect(readFileSync(out, 'utf8')).toMatch(/^---\nlicense: cc-by-4\.0\n/)
+  })
+})
+
+describe('the card of a tuned Gemma', () => {
+  it('names its base, its terms, its data and its figures, and nothing that was not measured', async () => {
+    const model = await inspect(MODEL)
+    const run = await openRun(await storedRun([question('arc', 1, true), question('arc', 2, false)]))
+    const { summary } = await writeReport(run)
+    const data = await readDataSummary(
+      write('tuned.json', {
+        settings: { personalData: 'local', benchmarks: [{ name: 'arc_easy' }] },
+        files: [{}],
+        rows: 10,
+        kept: 8,
+        dropped: { 'near-duplicate': 2 },
+        train: { rows: 7, sha256: HASH },
+      }),
+    )
+    const card = toCard({
+      model,
+      licence: {
+        model: 'mine',
+        source: undefined,
+        license: 'Gemma Terms of Use',
+        gemma: true,
+        notice: 'there',
+      },
+      baseModel: 'google/gemma-2b-it',
+      runs: [summary],
+      data,
+    })
+    const [, front] = card.split('---\n')
+    expect(load(front!)).toEqual({
+      license: 'gemma',
+      license_link: 'https://ai.google.dev/gemma/terms',
+      base_model: 'google/gemma-2b-it',
+      library_name: 'facet',
+      pipeline_tag: 'text-generation',
+      'model-index': [
+        {
+          name: model.id,
+          results: [
+            {
+              task: { type: 'text-generation' },
+              dataset: { name: 'ARC', type: 'arc' },
+              metrics: [{ type: 'acc', name: 'acc', value: 0.5 }],
+            },
+          ],
+        },
+      ],
+    })
+    expect(card).toContain('Gemma is provided under and subject to the Gemma Terms of Use')
+    expect(card).toContain('- Rows: 10 read from 1 files, 8 kept, 7 trained with')
+    expect(card).toContain('- Dropped: near-duplicate 2')
+    expect(card).toMatch(/\| ARC \| acc \| 50\.0 \| \[.*\] \| 2 \|/)
+    expect(card).toContain('Memorization and personal data: not measured.')
+    const titles = [...card.matchAll(/^## (.*)$/gm)].map(([, title]) => title)
+    expect(titles).toEqual([
+      'Model details',
+      'Intended use',
+      'Factors',
+      'Metrics',
+      'Evaluation data',
+      'Training data',
+      'Quantitative analyses',
+      'Ethical considerations',
+      'Caveats and recommendations',
+    ])
   })
 })
 
