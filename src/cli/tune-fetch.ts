@@ -8,7 +8,7 @@ import type { Quant } from '../convert/layout.ts'
 import { FacetError } from '../errors.ts'
 import { toPage } from '../eval/report-page.ts'
 import { takeLock } from '../file-lock.ts'
-import { GEMMA_TERMS, toLicense } from '../gemma/terms.ts'
+import { GEMMA_TERMS, isGemmaName, toLicense } from '../gemma/terms.ts'
 import { Web } from '../pull/web.ts'
 import { bringHome } from '../tune/home/bring.ts'
 import { checkResult } from '../tune/home/check.ts'
@@ -168,7 +168,7 @@ async function modelOf(
       id: name,
       force: true,
       source: `${base}, tuned with Facet`,
-      license: toLicense(GEMMA_TERMS),
+      ...(isGemmaName(base) && { license: toLicense(GEMMA_TERMS) }),
       ...(kind === 'adapter' && { adapter: result }),
       ...job,
     }),

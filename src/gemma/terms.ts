@@ -68,6 +68,11 @@ function shapeOf({
   return [architecture, layers.length, hiddenSize, intermediateSize, heads, kvHeads, headDim].join()
 }
 
+/** Whether a model of this name is Gemma's, or made from Gemma's: `google/gemma-2b`, `acme/gemma-2b-legal`. */
+export function isGemmaName(name: string): boolean {
+  return /(?:^|[/_-])gemma/i.test(name)
+}
+
 /** The notice of weights that were tuned, which is a modification in the sense of the terms. @param base its name */
 export function toTunedNotice(base: string): string {
   return `${GEMMA_NOTICE}\n\nThe files in this directory were modified: they were tuned from ${base}.\n`

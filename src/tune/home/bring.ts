@@ -3,7 +3,7 @@ import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { toIoError } from '../../convert/output.ts'
 import { FacetError } from '../../errors.ts'
-import { NOTICE_FILE, toTunedNotice } from '../../gemma/terms.ts'
+import { isGemmaName, NOTICE_FILE, toTunedNotice } from '../../gemma/terms.ts'
 import { DONE_FILE, type Done, parseDone } from './done.ts'
 import { type ResultPlace, sha256Of } from './result-place.ts'
 
@@ -15,8 +15,8 @@ export interface BringOptions {
 const PARTIAL_FOLDER = '.partial'
 
 /**
- * Fills `dir` with the result's files, a notice of Gemma's terms, and done.json last: whoever finds that finds
- * all of it.
+ * Fills `dir` with the result's files, the notice that Gemma's terms want of what was tuned from Gemma, and
+ * done.json last: whoever finds that finds all of it.
  *
  * @throws FacetError not_found (no done.json: the run has not ended), checksum_mismatch, bad_response, io_failed
  */
@@ -32,7 +32,7 @@ export async function bringHome(place: ResultPlace, dir: string, options: BringO
     await rm(join(dir, DONE_FILE), { force: true })
     await bringFiles(place, dir, done, options)
     await removeOthers(dir, done)
-    await writeFile(join(dir, NOTICE_FILE), toTunedNotice(done.base))
+    if (isGemmaName(done.base)) await writeFile(join(dir, NOTICE_FILE), toTunedNotice(done.base))
     await writeWhole(join(dir, DONE_FILE), text)
     await rm(join(dir, PARTIAL_FOLDER), { recursive: true, force: true })
   } catch (error) {

@@ -114,7 +114,7 @@ export class DockerRunner implements Runner {
       image: plan.image,
       command: ['python3', 'facet_attempt.py', ...attempt, '--', ...plan.command],
       mounts,
-      gpu: plan.image !== plan.trainer.images.tpu,
+      gpu: !isOnTpu(plan),
     }
   }
 
@@ -153,6 +153,11 @@ export class DockerRunner implements Runner {
 
 function nameOf({ run }: JobPlan): string {
   return `facet-tune-${run}`
+}
+
+/** As the plan chooses its image: some images are for both. */
+function isOnTpu({ spec, trainer }: JobPlan): boolean {
+  return spec.accelerator?.startsWith('tpu') ?? trainer.name === 'maxtext'
 }
 
 const hashOf = ({ body }: Resource): string => contentHash(body)

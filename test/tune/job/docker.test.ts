@@ -61,6 +61,20 @@ describe('a tuning in Docker', () => {
     expect(readFileSync(join(root, 'data/train.jsonl'), 'utf8')).toBe('{"messages":[]}\n')
   })
 
+  it.each([
+    [{ with: 'keras' }, '--gpus=1', '--privileged'],
+    [{ with: 'maxtext', model: 'gemma-2-2b-it' }, '--privileged', '--gpus=1'],
+  ] satisfies [Partial<TuneSpec>, string, string][])(
+    'has the devices that %j takes',
+    async (more, has, lacks) => {
+      const spec = { ...SPEC, ...more }
+      plan = planOf('support', spec, await readData(spec, folder))
+      await start()
+      expect(container().args).toContain(has)
+      expect(container().args).not.toContain(lacks)
+    },
+  )
+
   it('gives the token to the container and to no command line', async () => {
     await start()
     expect(container().env).toEqual({ HF_TOKEN: 'secret-of-HF_TOKEN' })
