@@ -8,7 +8,7 @@ import type { Backend } from '../types.ts'
 export function command(): Command {
   const check = new Command('check')
     .description(
-      'Check the file, and the environment variables it names, and list its endpoints. Asks no server.',
+      'Check the file, and the environment variables it names, and list its endpoints and tunings. Asks no server.',
     )
     .argument('[file]', 'the file, or its folder (default: facet.config.ts)')
     .action(async (file: string | undefined) => {
@@ -16,6 +16,11 @@ export function command(): Command {
       // Makes every client but loads no model: a variable that is missing shows here.
       const { config, deployed } = loaded
       const deployments = config.deployments ?? {}
+      for (const [name, { kind, on }] of Object.entries(config.tunings ?? {}))
+        process.stdout.write(`${name.padEnd(16)} tuning    ${kind} on ${on}\n`)
+      // A file may be there for tunings alone.
+      if ([config.endpoints, deployments, deployed].every((one) => Object.keys(one ?? {}).length === 0))
+        return
       const coming = Object.fromEntries(Object.keys(deployments).map((name) => [name, NOT_YET]))
       const { health } = await loaded.router({
         local: async ({ directory }) => unloaded(directory),

@@ -10,6 +10,8 @@ import { startCluster } from '../deploy/k8s/cluster/cluster.ts'
 import { CONTEXT } from '../deploy/k8s/cluster/commands.ts'
 import { fakeHub } from '../pull/fake-hub.ts'
 import { filesOf } from '../pull/pulling.ts'
+import { putQueue } from '../tune/gke/kueue.ts'
+import { World } from '../tune/gke/world.ts'
 import { blocksOf, ROOT } from './pages.ts'
 import type { Place } from './place.ts'
 
@@ -77,6 +79,19 @@ export async function cluster(place: Place): Promise<void> {
   writeFileSync(kubeconfig, JSON.stringify({ ...config, 'current-context': CONTEXT }))
   place.env.HF_TOKEN = 'hf_secret'
   place.atEnd(() => fake.close())
+}
+
+/** The same for tunings, with Kueue and a bucket; every job is preempted once. */
+export async function tuningCluster(place: Place): Promise<void> {
+  const world = await World.open(
+    { life: (attempt) => ({ steps: 30 * attempt - 18, end: attempt === 1 ? 'preempt' : 'succeed' }) },
+    true,
+  )
+  putQueue(world.cluster, 'tune')
+  place.env.KUBECONFIG = await world.cluster.kubeconfig(CONTEXT)
+  place.env.STORAGE_EMULATOR_HOST = world.bucket.url
+  place.env.HF_TOKEN = 'hf_secret'
+  place.atEnd(() => world.close())
 }
 
 export const jsonLines = (rows: readonly object[]): string =>

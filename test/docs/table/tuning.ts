@@ -12,14 +12,20 @@ import {
   made,
   multipleChoice,
   sample,
+  tuningCluster,
   vllm,
 } from '../fixtures.ts'
 import { blocksOf } from '../pages.ts'
+
+const CLUSTER = 'a cluster, with Kueue, and a bucket in memory'
 
 export const TUNING: readonly PageEntries[] = [
   {
     page: 'docs/tuning.md',
     prepare: async (place) => {
+      await tuningCluster(place)
+      place.write('tuning-data/train.jsonl', '{"messages":[]}\n'.repeat(40))
+      configOf(place, 'docs/tuning.md')
       sample(place, 'gemma-2b-it-int4')
       place.write('train.jsonl', '{"messages": []}\n')
       const { 'golden.json': _, ...adapter } = filesIn(JSON_ADAPTER)
@@ -27,6 +33,16 @@ export const TUNING: readonly PageEntries[] = [
       place.write('out/done.json', doneOf(adapter, { base: 'facet-tldr-24m' }))
     },
     commands: {
+      'npx facet tune sft bees --dry-run': { how: 'run', says: /bees: sft on gke in us-central1/ },
+      'npx facet tune sft bees --dry-run --method full': { how: 'run', exit: 1, says: /it fits with/ },
+      'npx facet tune sft bees --accept-terms': {
+        how: 'run',
+        against: CLUSTER,
+        says: /SUCCEEDED: step 30 of 30/,
+      },
+      'npx facet tune status bees': { how: 'run', against: CLUSTER, says: /^SUCCEEDED: / },
+      'npx facet tune logs bees': { how: 'run', against: CLUSTER, says: /"facet":"done"/ },
+      'npx facet tune stop bees': { how: 'run', against: CLUSTER, says: /nothing of bees runs/ },
       'npx facet tune sft support --on vertex --project my-project --region us-central1 --bucket gs://my-bucket/tunings --model gemma-2b-it --data train.jsonl --dry-run':
         { how: 'run', says: /NVIDIA L4/ },
       'npx facet tune sft support --on local-docker --model gemma-2b-it --data train.jsonl --dry-run': {
@@ -41,7 +57,6 @@ export const TUNING: readonly PageEntries[] = [
       },
     },
   },
-
   {
     page: 'docs/integrations.md',
     commands: {
