@@ -63,7 +63,6 @@ export const ORDER: readonly Section[] = [
   {
     title: 'Tuning',
     pages: [
-      { source: 'docs/tuning.md', title: 'Tuning jobs' },
       { source: 'docs/integrations.md', title: 'Frameworks' },
       { source: 'docs/notebooks.md', title: 'Notebooks' },
       { source: 'docs/responsible-use.md', title: 'Responsible use' },
