@@ -57,6 +57,7 @@ export const ORDER: readonly Section[] = [
     pages: [
       { source: 'docs/tuning-data.md', title: 'Data and mixtures' },
       { source: 'docs/tuning.md', title: 'Jobs and results' },
+      { source: 'docs/rlhf.md', title: 'Preferences and RLHF' },
     ],
   },
   { title: 'Evaluation', pages: [{ source: 'docs/evaluation.md', title: 'Evaluation' }] },

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,10 @@ class Reward:
 
     __name__ = "reward"
 
-    def __init__(self, model: Any, prompts: list[PromptRow], pad: int, batch_size: int) -> None:
+    def __init__(self, model: Any, ids: Mapping[str, list[int]], pad: int, batch_size: int) -> None:
+        """`ids`: the tokens of each prompt, by its text."""
         self.model = model
-        self.ids = {row.text: row.ids for row in prompts}
+        self.ids = ids
         self.pad = pad
         self.batch_size = batch_size
 
@@ -97,6 +99,14 @@ def keep_policy(run: Run, step: int) -> None:
     beside.rename(target)
 
 
+def spelled(row: PromptRow, tokenizer: Any) -> str:
+    """The prompt as a text that gives its tokens: whether <bos> is added to a text differs between versions."""
+    for text in (row.text, tokenizer.bos_token + row.text):
+        if tokenizer(text)["input_ids"] == row.ids:
+            return text
+    raise JobError(f"The tokenizer takes the prompt of line {row.line} apart in another way; take a Gemma's own.")
+
+
 def check_batch(job: Job) -> None:
     chosen = job.hyperparameters
     answers = chosen.batch_size * chosen.gradient_accumulation * job.sharding.data * job.sharding.fsdp
@@ -115,11 +125,12 @@ def train(job: Job, run: Run) -> None:
     rows, left_out = read_prompts(job.paths.train, tokenizing(tokenizer), tokenizer.bos_token_id, most_tokens)
     if left_out:
         run.record("left_out", file=job.paths.train.name, rows=left_out, context_tokens=most_tokens)
-    reward = Reward(load_reward_model(job.paths.reward_model), rows, tokenizer.pad_token_id, chosen.batch_size)
     # An answer ends with the turn, not with the text. The tokenizer that is saved is another.
     policy_tokenizer = load_tokenizer(job)
     policy_tokenizer.eos_token = END_OF_TURN
     policy_tokenizer.padding_side = "left"
+    prompts = {spelled(row, policy_tokenizer): row.ids for row in rows}
+    reward = Reward(load_reward_model(job.paths.reward_model), prompts, tokenizer.pad_token_id, chosen.batch_size)
     trainer = RLOOTrainer(
         model=load_model(job),
         reward_funcs=reward,
@@ -133,7 +144,7 @@ def train(job: Job, run: Run) -> None:
             # Else the policy differs from the start before its first step, and KL is noise.
             disable_dropout=True,
         ),
-        train_dataset=Dataset.from_list([{"prompt": row.text} for row in rows]),
+        train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in prompts]),
         processing_class=policy_tokenizer,
         peft_config=lora_config(job),
         callbacks=[WatchPolicy(run)],

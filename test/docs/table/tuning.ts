@@ -58,6 +58,46 @@ export const TUNING: readonly PageEntries[] = [
     },
   },
   {
+    page: 'docs/rlhf.md',
+    prepare: async (place) => {
+      sample(place, 'gemma-2b-it')
+      const pairs = Array.from({ length: 20 }, (_, at) =>
+        JSON.stringify({ prompt: `Question ${at}?`, chosen: `Yes, ${at}.`, rejected: `No, ${at}.` }),
+      )
+      place.write('pairs.jsonl', `${pairs.join('\n')}\n`)
+      const scores = pairs.map((_, at) =>
+        JSON.stringify({
+          prompt: `p${at}`,
+          chosen: 1,
+          rejected: at % 4 ? 0 : 2,
+          chosen_tokens: 9,
+          rejected_tokens: 8,
+        }),
+      )
+      place.write('result/scores.jsonl', `${scores.join('\n')}\n`)
+    },
+    commands: {
+      'npx facet tune preferences pairs.jsonl runs/tuned-against-stock --out ./preferences --model ./gemma-2b-it':
+        {
+          how: 'run',
+          says: /to train on/,
+          against: 'the file alone',
+          instead: { 'runs/tuned-against-stock': '' },
+        },
+      'npx facet tune preferences runs/* --fit --baseline gemma-2b-it --out ./ratings': {
+        how: 'parsed',
+        because: 'It takes runs of several models.',
+      },
+      'npx facet tune reward helpful --on gke --model gemma-2b-it --data preferences/train.jsonl --eval-data preferences/eval.jsonl':
+        { how: 'parsed', because: 'It takes a cluster.' },
+      'npx facet tune scores ./result --out ./quality': { how: 'run', says: /accuracy \(%\)/ },
+      'npx facet tune rlhf polite --on gke --model gemma-2b-it --data preferences/train.jsonl --start-from gs://bucket/sft/result --reward-model gs://bucket/helpful/result':
+        { how: 'parsed', because: 'It takes a cluster.' },
+      'npx facet tune check polite --policy 100=polite-100 200=polite-200 --start gemma-2b-sft --judge gemini --prompts instructions --out ./check':
+        { how: 'parsed', because: 'It takes three models.' },
+    },
+  },
+  {
     page: 'docs/integrations.md',
     commands: {
       'npx facet integrations': { how: 'run', says: /vllm/ },

@@ -138,7 +138,8 @@ describe('reward_trl.py', () => {
 
 describe('rlhf_trl.py', () => {
   it('optimises a policy by the rewards of what it samples, held to its start', async () => {
-    const ran = await job(RLHF)
+    const asked = (content: string): JsonObject => ({ prompt: [{ role: 'user', content }] })
+    const ran = await job(RLHF, ['Hi', 'Ho', 'He', 'Ha'].map((content) => pair(asked(content))).join(''))
     expect(ran.status).toBe(0)
     expect(unknownKeywords(ran)).toEqual([])
     expect(keywordsOf(ran, 'trl.RLOOConfig')).toMatchObject({
@@ -150,7 +151,7 @@ describe('rlhf_trl.py', () => {
     })
     // The prompt as the policy reads it, and two sampled tokens: a tenth for each.
     const [{ prompt }] = keywordsOf(ran, 'trl.RLOOTrainer').train_dataset as [{ prompt: string }]
-    expect(prompt).toBe('<start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\n')
+    expect(prompt).toBe('<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\n')
     const promptTokens = 'user\nHi\nmodel\n'.length + '<bos><sot><eot><sot>'.match(/</g)!.length
     expect(ran.rewards).toEqual(Array.from({ length: 4 }, () => (promptTokens + 2) / 10))
     // KL by answer, not by token.
@@ -158,7 +159,10 @@ describe('rlhf_trl.py', () => {
   })
 
   it('keeps the adapter of every checkpoint, and not that of the start', async () => {
-    const { out } = await job(RLHF, pair().repeat(8))
+    const { out } = await job(
+      RLHF,
+      Array.from({ length: 8 }, (_, at) => pair({ prompt: [{ role: 'user', content: `${at}` }] })).join(''),
+    )
     expect(readdirSync(join(out, 'policies')).sort()).toEqual(['step-2', 'step-4', 'step-6', 'step-8'])
     expect(readdirSync(join(out, 'policies/step-2')).sort()).toEqual([
       'adapter_config.json',
@@ -177,7 +181,7 @@ describe('rlhf_trl.py', () => {
     const ran = await job(RLHF, `${JSON.stringify({ messages })}\n`.repeat(2))
     const [{ prompt }] = keywordsOf(ran, 'trl.RLOOTrainer').train_dataset as [{ prompt: string }]
     expect(prompt).toMatch(
-      /^<start_of_turn>user\nA\?.+b<end_of_turn>\n<start_of_turn>user\nC\?<end_of_turn>\n<start_of_turn>model\n$/s,
+      /^<bos><start_of_turn>user\nA\?.+b<end_of_turn>\n<start_of_turn>user\nC\?<end_of_turn>\n<start_of_turn>model\n$/s,
     )
   })
 

@@ -106,3 +106,4 @@ def preferences():
     trl.RewardConfig, trl.RewardTrainer = recorded_class("trl.RewardConfig"), RewardTrainer
     trl.RLOOConfig, trl.RLOOTrainer = recorded_class("trl.RLOOConfig"), RLOOTrainer
     stand_ins.Tokenizer.pad_token_id = 0
+    stand_ins.Tokenizer.bos_token = "<bos>"
