@@ -1,7 +1,7 @@
 /** Tunings on GKE that do not start, or do not end well: one cause each, and what is left after a kill. */
 import { afterEach, describe, expect, it } from 'vitest'
 import type { TuneSpec } from '../../../src/tune/job/spec.ts'
-import type { BatchOptions } from './batch.ts'
+import { type BatchOptions, condition, setConditions } from './batch.ts'
 import { putQueue } from './kueue.ts'
 import type { Life } from './training.ts'
 import { World } from './world.ts'
@@ -197,6 +197,23 @@ describe('a tuning that fails', () => {
     expect(applied.length).toBeGreaterThan(0)
     const last = await world.watch(planned)
     expect(last).toMatchObject({ state: 'succeeded', attempt: 1, preemptions: 0 })
+  })
+})
+
+describe('a tuning whose guard is reached', () => {
+  it('is ended by the cluster, and says how far it came', async () => {
+    world = await World.open({ life: () => ({ steps: 12, end: 'stay' }) })
+    const planned = await world.plan({ guard: { ttlHours: 2 } })
+    await world.start(planned)
+    await world.cluster.settle()
+    const [job] = world.cluster.list('batch/v1', 'Job')
+    expect(job).toMatchObject({ spec: { activeDeadlineSeconds: 7200 } })
+    const late = condition('Failed', 'DeadlineExceeded', 'Job was active longer than specified deadline')
+    setConditions(world.cluster, job!, [late])
+    expect(await world.observe(planned)).toMatchObject({
+      state: 'failed',
+      cause: { cause: 'GUARD', says: expect.stringContaining('at step 12 of 30, saved at 10;') },
+    })
   })
 })
 

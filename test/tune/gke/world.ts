@@ -14,21 +14,14 @@ import { watchJob } from '../../../src/tune/job/watch.ts'
 import { kubeClient } from '../../deploy/k8s/api/client.ts'
 import { startApi } from '../../deploy/k8s/api/server.ts'
 import { Cluster } from '../../deploy/k8s/cluster/cluster.ts'
+import { sft as plain } from '../job/specs.ts'
 import { Batch, type BatchOptions } from './batch.ts'
 import { FakeBucket } from './fake-bucket.ts'
 
 const CALL_MS = 60_000
 
-export const sft: TuneSpec = {
-  kind: 'sft',
-  on: 'gke',
-  model: 'google/gemma-2b',
-  data: 'train.jsonl',
-  bucket: 'gs://my-bucket/tunings',
-  project: 'my-project',
-  region: 'us-central1',
-  capacity: 'spot',
-}
+/** On spot machines. */
+export const sft: TuneSpec = { ...plain, capacity: 'spot' }
 
 export class World {
   readonly cluster: Cluster
