@@ -41,7 +41,7 @@ function what({ model, trainer, image, machines, spec, kind, maxPreemptions }: J
       ...(machines ? machineRows(machines) : []),
       [
         'batch',
-        `${chosen.batchSize} rows of at most ${whole(chosen.contextTokens)} tokens a device, times ${chosen.gradientAccumulation}`,
+        `${count(chosen.batchSize, 'row')} of at most ${whole(chosen.contextTokens)} tokens a device, times ${chosen.gradientAccumulation}`,
       ],
       ['checkpoints', `every ${chosen.saveEverySteps} steps; at most ${maxPreemptions} preemptions`],
     ],
@@ -106,7 +106,7 @@ function money(plan: JobPlan, { dollarsPerHour, capacity }: JobMachines): Sectio
         ? [
             [
               'in all',
-              `about ${hours(estimate.hours)}${total}: ${whole(estimate.steps)} steps, ${whole(estimate.tokens)} tokens (an estimate)`,
+              `about ${hours(estimate.hours)}${total}: ${count(estimate.steps, 'step')}, ${count(estimate.tokens, 'token')} (an estimate)`,
             ],
           ]
         : []),
@@ -127,7 +127,7 @@ function files({ data, folders }: JobPlan): Section {
 }
 
 function fileText({ from, rows }: DataFile): string {
-  return rows === undefined ? from : `${from}, ${whole(rows)} rows`
+  return rows === undefined ? from : `${from}, ${count(rows, 'row')}`
 }
 
 function sources({ trainer, machines }: JobPlan): Section {
@@ -149,5 +149,6 @@ const gigabytes = (bytes: number): string => (bytes / 1e9).toFixed(2)
 const billions = (value: number): string => `${(value / 1e9).toFixed(2)} billion`
 const millions = (value: number): string => `${(value / 1e6).toFixed(1)} million`
 const whole = (value: number): string => value.toLocaleString('en-US')
+const count = (value: number, noun: string): string => `${whole(value)} ${noun}${value === 1 ? '' : 's'}`
 const hours = (value: number): string =>
-  value < 1 ? `${Math.max(1, Math.round(value * 60))} minutes` : `${value.toFixed(1)} hours`
+  value < 1 ? count(Math.max(1, Math.round(value * 60)), 'minute') : `${value.toFixed(1)} hours`

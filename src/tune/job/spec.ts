@@ -61,7 +61,7 @@ export interface TuneGuard {
   readonly dollarsPerHour?: number
   /** The job is ended after as many hours as this buys by the plan's prices. */
   readonly dollars?: number
-  /** The job is ended after so long, waiting for machines not counted. */
+  /** The job is ended after so long, waiting in a queue not counted. */
   readonly ttlHours?: number
 }
 
