@@ -158,5 +158,7 @@ def train_and_save(
     trainer.save_model(str(result))
     if run.main:
         tokenizer.save_pretrained(str(result))
+        # A pickle, which nobody should have to open, and job.json says the same.
+        (result / "training_args.bin").unlink(missing_ok=True)
     add(result)
     run.finish(trainer.state.global_step, PACKAGES)
