@@ -1,9 +1,9 @@
 /** Runs tunings as custom jobs of Vertex AI: found again by their labels, whoever looks. */
+import { randomUUID } from 'node:crypto'
 import type { v1 } from '@google-cloud/aiplatform'
 import type { Down } from '../../../deploy/down.ts'
 import type { SecretOf } from '../../../deploy/gke.ts'
 import { type Asking, ask, type OneTry } from '../../../deploy/google/ask.ts'
-import { toSignal } from '../../../deploy/google/refusal.ts'
 import type { Rest } from '../../../deploy/google/rest.ts'
 import type { JsonObject, LiveResource, Resource } from '../../../deploy/target.ts'
 import { linesOf } from '../../../deploy/vertex/logs.ts'
@@ -12,10 +12,18 @@ import { type Context, until } from '../../../deploy/waiting.ts'
 import { isObject } from '../../check.ts'
 import { FacetError } from '../../errors.ts'
 import type { RunFolder } from './bucket.ts'
-import { classifyJob, type JobFinding } from './cause.ts'
 import type { JobInputs, JobPlan, Observation, Runner, Started, StartOptions } from './job.ts'
 import { parseMetrics, savedStep } from './metrics.ts'
-import { parentOf, RUN_LABEL, SPEC_LABEL, TUNING_LABEL, wantVertexJob, withToken } from './vertex.ts'
+import {
+  parentOf,
+  RUN_LABEL,
+  SPEC_LABEL,
+  START_LABEL,
+  TUNING_LABEL,
+  toRequest,
+  wantVertexJob,
+} from './vertex.ts'
+import { causeOf, currentOf, elderFirst, isActive, type SeenJob, toSeen, waiting } from './vertex-observe.ts'
 
 export interface VertexRunnerOptions {
   readonly jobs: v1.JobServiceClient
@@ -25,22 +33,6 @@ export interface VertexRunnerOptions {
   readonly secretOf: SecretOf
 }
 
-/** As far as it is looked at. */
-interface SeenJob {
-  readonly name: string
-  readonly labels: Readonly<Record<string, string>>
-  readonly state: string
-  readonly createTime: number
-  readonly error: { readonly code: number; readonly message: string } | undefined
-}
-
-const ENDED: readonly string[] = [
-  'JOB_STATE_SUCCEEDED',
-  'JOB_STATE_PARTIALLY_SUCCEEDED',
-  'JOB_STATE_FAILED',
-  'JOB_STATE_CANCELLED',
-  'JOB_STATE_EXPIRED',
-]
 /** A job is cancelled within minutes. */
 const STOP_MS = 10 * 60_000
 const LOG_LINES = 200
@@ -56,7 +48,7 @@ export class VertexRunner implements Runner {
     return wantVertexJob(plan)
   }
 
-  async start(plan: JobPlan, inputs: JobInputs, { signal }: StartOptions): Promise<Started> {
+  async start(plan: JobPlan, inputs: JobInputs, { signal, onStep }: StartOptions): Promise<Started> {
     const { folderOf, secretOf } = this.#options
     const [want] = this.want(plan) as [Resource]
     if (await this.#stands(plan, want, signal)) return { applied: [] }
@@ -67,7 +59,8 @@ export class VertexRunner implements Runner {
     const texts = { ...inputs.scripts, 'job.json': `${JSON.stringify(plan.settings, null, 2)}\n` }
     for (const [name, text] of Object.entries(texts)) await folder.write(`job/${name}`, text, signal)
     // The library checks the request as it writes it; the compiler knows ours as JSON only.
-    const request = withToken(want.body, token)
+    const by = randomUUID()
+    const request = toRequest(want.body, token, by)
     const what = `create ${want.kind} ${want.name}`
     await ask(
       what,
@@ -79,12 +72,13 @@ export class VertexRunner implements Runner {
       },
       { ...this.#options.asking, signal },
     )
+    if (await this.#yields(plan, want, { by, signal, ...(onStep && { onStep }) })) return { applied: [] }
     return { applied: [{ type: 'create', want }] }
   }
 
   async observe(plan: JobPlan, signal: AbortSignal): Promise<Observation | undefined> {
     const folder = this.#options.folderOf(plan)
-    const job = await this.#newest(plan, signal)
+    const job = await this.#current(plan, signal)
     const done = (await folder.text('out/done.json', signal)) !== undefined
     if (!job && !done) return undefined
     const steps = parseMetrics((await folder.text('out/metrics.jsonl', signal)) ?? '')
@@ -97,14 +91,13 @@ export class VertexRunner implements Runner {
     const seen = { attempt: started, preemptions, steps }
     if (done || job?.state === 'JOB_STATE_SUCCEEDED') return { state: 'succeeded', ...seen }
     if (running) return { state: 'running', ...seen, attempt: Math.max(1, started) }
-    if (!ENDED.includes(job!.state))
-      return { state: started > 0 ? 'preempted' : 'waiting', ...seen, cause: waiting(job!) }
+    if (isActive(job!)) return { state: started > 0 ? 'preempted' : 'waiting', ...seen, cause: waiting(job!) }
     const cause = causeOf(plan, job!, await this.logs(plan, signal), savedStep(steps))
     return { state: 'failed', ...seen, cause }
   }
 
   async logs(plan: JobPlan, signal: AbortSignal): Promise<string[]> {
-    const job = await this.#newest(plan, signal)
+    const job = await this.#current(plan, signal)
     if (!job) return []
     const json = {
       resourceNames: [`projects/${plan.spec.project}`],
@@ -122,11 +115,7 @@ export class VertexRunner implements Runner {
   async stop(plan: JobPlan, options: Context): Promise<Down> {
     const [want] = this.want(plan) as [Resource]
     const active = await this.#active(plan, options.signal)
-    for (const { name } of active) {
-      await this.#ask(`cancel ${want.kind} ${want.name}`, options.signal, (one) =>
-        this.#options.jobs.cancelCustomJob({ name }, one),
-      )
-    }
+    for (const job of active) await this.#cancel(want, job, options.signal)
     await until(
       STOP_MS,
       async () => {
@@ -142,24 +131,37 @@ export class VertexRunner implements Runner {
   /** Whether the run is under way, or done. @throws FacetError invalid_request, where another of that name is */
   async #stands(plan: JobPlan, want: Resource, signal: AbortSignal): Promise<boolean> {
     const active = await this.#active(plan, signal)
-    const other = active.find(({ labels }) => labels[RUN_LABEL] !== plan.run)
-    if (other) throw underWay(plan, `as ${other.labels[RUN_LABEL]}, with other data or settings`)
-    const spec = ((want.body.customJob as JsonObject).labels as JsonObject)[SPEC_LABEL]
-    if (active.some(({ labels }) => labels[SPEC_LABEL] !== spec))
-      throw underWay(plan, 'on other machines or terms')
+    checkSame(plan, want, active)
     if (active.length > 0) return true
     return (await this.#options.folderOf(plan).text('out/done.json', signal)) !== undefined
+  }
+
+  /**
+   * Two starts at the same moment see nothing of each other, and make two jobs: the younger one is cancelled.
+   *
+   * @param options `by` labels the job of this start
+   * @returns whether it was this start's
+   * @throws FacetError invalid_request, where the elder is another run
+   */
+  async #yields(plan: JobPlan, want: Resource, { by, signal, onStep }: StartOptions): Promise<boolean> {
+    const [eldest, ...younger] = (await this.#active(plan, signal)).toSorted(elderFirst)
+    const own = younger.find(({ labels }) => labels[START_LABEL] === by)
+    if (!eldest || !own) return false
+    await this.#cancel(want, own, signal)
+    const says = `Cancelled custom job ${lastOf(own.name)}: ${plan.name} was started twice at once, and ${lastOf(eldest.name)} goes on.`
+    onStep?.({ type: 'done', what: says })
+    checkSame(plan, want, [eldest])
+    return true
   }
 
   /** Whatever of this name costs money. */
   async #active(plan: JobPlan, signal: AbortSignal): Promise<SeenJob[]> {
     const jobs = await this.#jobs(plan, TUNING_LABEL, plan.name, signal)
-    return jobs.filter(({ state }) => !ENDED.includes(state))
+    return jobs.filter(isActive)
   }
 
-  async #newest(plan: JobPlan, signal: AbortSignal): Promise<SeenJob | undefined> {
-    const jobs = await this.#jobs(plan, RUN_LABEL, plan.run, signal)
-    return jobs.toSorted((a, b) => b.createTime - a.createTime)[0]
+  async #current(plan: JobPlan, signal: AbortSignal): Promise<SeenJob | undefined> {
+    return currentOf(await this.#jobs(plan, RUN_LABEL, plan.run, signal))
   }
 
   async #jobs(plan: JobPlan, label: string, value: string, signal: AbortSignal): Promise<SeenJob[]> {
@@ -168,6 +170,12 @@ export class VertexRunner implements Runner {
       this.#options.jobs.listCustomJobs(request, one),
     )
     return found.map((one) => toSeen(toJson(one)))
+  }
+
+  async #cancel(want: Resource, { name }: SeenJob, signal: AbortSignal): Promise<void> {
+    await this.#ask(`cancel ${want.kind} ${want.name}`, signal, (one) =>
+      this.#options.jobs.cancelCustomJob({ name }, one),
+    )
   }
 
   #ask<T>(
@@ -179,50 +187,13 @@ export class VertexRunner implements Runner {
   }
 }
 
-function toSeen({ name, labels, state, createTime, error }: JsonObject): SeenJob {
-  const failed = isObject(error) ? { code: Number(error.code), message: String(error.message) } : undefined
-  return {
-    name: String(name),
-    labels: (labels ?? {}) as Record<string, string>,
-    state: String(state),
-    createTime: isObject(createTime) ? Number(createTime.seconds) : 0,
-    error: failed,
-  }
-}
-
-function waiting({ state, error }: SeenJob): JobFinding {
-  if (error && error.message !== '') {
-    const finding = classifyJob([errorOf(error)])
-    if (finding.cause !== 'LOADING') return finding
-  }
-  const says =
-    state === 'JOB_STATE_CANCELLING'
-      ? 'It is being stopped.'
-      : 'Vertex AI is getting its machines, or its image.'
-  return { cause: 'LOADING', says, from: `Vertex AI custom job: ${state}` }
-}
-
-const errorOf = ({ code, message }: NonNullable<SeenJob['error']>) =>
-  toSignal('Vertex AI custom job', Object.assign(new Error(message), { code }))
-
-function causeOf(
-  { name, kind }: JobPlan,
-  { state, error }: SeenJob,
-  lines: readonly string[],
-  saved: number | undefined,
-): JobFinding {
-  const from = `Vertex AI custom job: ${state}`
-  const again = `run facet tune ${kind} ${name} again to go on${saved === undefined ? '' : ` from step ${saved}`}`
-  if (state === 'JOB_STATE_CANCELLED')
-    return { cause: 'CRASH', lines: [], says: `It was stopped; ${again}.`, from }
-  const told = classifyJob([
-    { type: 'log', source: 'Vertex AI custom job', lines },
-    ...(error ? [errorOf(error)] : []),
-  ])
-  if (told.cause !== 'LOADING') return told
-  if (/timeout|timed out|deadline/i.test(error?.message ?? '') || state === 'JOB_STATE_EXPIRED')
-    return { cause: 'GUARD', says: `Its time is used up; raise guard, and ${again}.`, from }
-  return { cause: 'CRASH', lines, says: `It has ended; its last lines say why. Mend it, and ${again}.`, from }
+/** @throws FacetError invalid_request, where another run of that name is under way, or this one on other terms */
+function checkSame(plan: JobPlan, want: Resource, active: readonly SeenJob[]): void {
+  const other = active.find(({ labels }) => labels[RUN_LABEL] !== plan.run)
+  if (other) throw underWay(plan, `as ${other.labels[RUN_LABEL]}, with other data or settings`)
+  const spec = ((want.body.customJob as JsonObject).labels as JsonObject)[SPEC_LABEL]
+  if (active.some(({ labels }) => labels[SPEC_LABEL] !== spec))
+    throw underWay(plan, 'on other machines or terms')
 }
 
 function underWay({ name, kind }: JobPlan, how: string): FacetError {

@@ -7,6 +7,8 @@ import { deadlineHours } from './plan.ts'
 export const TUNING_LABEL = 'gemfacet-tuning'
 export const RUN_LABEL = 'gemfacet-run'
 export const SPEC_LABEL = 'gemfacet-spec'
+/** Tells jobs apart that were asked for at the same moment. */
+export const START_LABEL = 'gemfacet-start'
 
 /** The disk holds the checkpoint as it is downloaded, packages, and what is put together from shards. */
 const BOOT_DISK_GB = 300
@@ -18,7 +20,7 @@ export function parentOf({ spec }: JobPlan): string {
   return `projects/${spec.project}/locations/${spec.region}`
 }
 
-/** All but the token, which is added when the job is made. */
+/** All but what `toRequest` adds when the job is made. */
 export function wantVertexJob(plan: JobPlan): Resource[] {
   const { name, run, spec, machines } = plan
   const jobSpec = {
@@ -84,11 +86,19 @@ function toEnvironment({ trainer, spec }: JobPlan): JsonObject[] {
   return Object.entries(values).map(([name, value]) => ({ name, value }))
 }
 
-/** The request with the token in the job's environment. */
-export function withToken(body: JsonObject, token: string): JsonObject {
+/**
+ * The request with the token in the job's environment, and a label of this start.
+ *
+ * @param by lowercase, as labels are
+ */
+export function toRequest(body: JsonObject, token: string, by: string): JsonObject {
   const copy = structuredClone(body) as {
-    customJob: { jobSpec: { workerPoolSpecs: { containerSpec: { env: object[] } }[] } }
+    customJob: {
+      labels: Record<string, string>
+      jobSpec: { workerPoolSpecs: { containerSpec: { env: object[] } }[] }
+    }
   }
+  copy.customJob.labels[START_LABEL] = by
   for (const { containerSpec } of copy.customJob.jobSpec.workerPoolSpecs)
     containerSpec.env.push({ name: 'HF_TOKEN', value: token })
   return copy as unknown as JsonObject

@@ -2,6 +2,9 @@
 import { FakeGoogle } from '../../google-apis/server.ts'
 import { notFound } from '../../google-apis/status.ts'
 
+/** When the first job is made. */
+const FIRST_SECOND = 1_800_000_000
+
 export interface FakeJob {
   readonly name: string
   readonly displayName: string
@@ -10,6 +13,7 @@ export interface FakeJob {
   state: string
   error?: { readonly code: number; readonly message: string }
   readonly createTime: { readonly seconds: number }
+  endTime?: { readonly seconds: number }
 }
 
 export class FakeVertexJobs {
@@ -29,7 +33,7 @@ export class FakeVertexJobs {
       handlers: {
         CreateCustomJob: ({ parent, customJob }: { parent: string; customJob: Omit<FakeJob, 'name'> }) => {
           const name = `${parent.replace('my-project', '123456789')}/customJobs/${this.jobs.size + 1}`
-          const seconds = 1_800_000_000 + this.jobs.size
+          const seconds = FIRST_SECOND + this.jobs.size
           const job: FakeJob = { ...customJob, name, state: 'JOB_STATE_PENDING', createTime: { seconds } }
           this.jobs.set(name, job)
           return job
@@ -82,6 +86,7 @@ export class FakeVertexJobs {
 
   #moveOn(): void {
     for (const job of this.jobs.values())
-      if (job.state === 'JOB_STATE_CANCELLING' && this.cancelling-- <= 0) job.state = 'JOB_STATE_CANCELLED'
+      if (job.state === 'JOB_STATE_CANCELLING' && this.cancelling-- <= 0)
+        Object.assign(job, { state: 'JOB_STATE_CANCELLED', endTime: { seconds: FIRST_SECOND + 100 } })
   }
 }

@@ -4,9 +4,10 @@ import { v1 } from '@google-cloud/aiplatform'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { SignIn } from '../../../deploy/google/ask.ts'
 import { Rest } from '../../../deploy/google/rest.ts'
+import type { Step } from '../../../deploy/waiting.ts'
 import { RunFolder } from '../../../src/tune/job/bucket.ts'
 import { readData, readInputs } from '../../../src/tune/job/inputs.ts'
-import type { JobInputs, JobPlan, Observation } from '../../../src/tune/job/job.ts'
+import type { JobInputs, JobPlan, Observation, StartOptions } from '../../../src/tune/job/job.ts'
 import { plan as planOf } from '../../../src/tune/job/plan.ts'
 import type { TuneSpec } from '../../../src/tune/job/spec.ts'
 import { VertexRunner } from '../../../src/tune/job/vertex-runner.ts'
@@ -15,7 +16,7 @@ import { SkippingClock } from '../../deploy/skipping-clock.ts'
 import type { FakeGoogle } from '../../google-apis/server.ts'
 import { GoogleStatus } from '../../google-apis/status.ts'
 import { refusal } from '../../pull/pulling.ts'
-import { FakeVertexJobs } from './fake-vertex-jobs.ts'
+import { type FakeJob, FakeVertexJobs } from './fake-vertex-jobs.ts'
 
 const SPEC: TuneSpec = {
   kind: 'sft',
@@ -71,7 +72,16 @@ function runner(): VertexRunner {
   })
 }
 
-const start = () => runner().start(plan, inputs, { by: 'ann', signal })
+const start = (more: Partial<StartOptions> = {}) =>
+  runner().start(plan, inputs, { by: 'ann', signal, ...more })
+/** The next two starts: neither makes its job before both have seen that there is none. */
+function startTogether(): void {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  google.onCall = () => {
+    if (google.count('CreateCustomJob') === 2) resolve()
+  }
+  google.next('CreateCustomJob', promise, promise)
+}
 const observed = async (): Promise<Observation> => (await runner().observe(plan, signal))!
 const object = (path: string): string => `${plan.folders.root.slice('gs://runs/'.length)}/${path}`
 const writes = (path: string, text: string): void => void fake.objects.set(object(path), text)
@@ -102,6 +112,51 @@ describe('a tuning on Vertex AI', () => {
     google.next('CreateCustomJob', 'lost')
     await start()
     expect(fake.jobs.size).toBe(1)
+  })
+
+  it('is one job where two people start it at the same moment: the younger one is cancelled, which is said', async () => {
+    startTogether()
+    const steps: Step[] = []
+    const both = await Promise.all([
+      start({ onStep: (step) => steps.push(step) }),
+      start({ onStep: (step) => steps.push(step) }),
+    ])
+    expect(both.map(({ applied }) => applied.length).toSorted()).toEqual([0, 1])
+    const [elder, younger] = [...fake.jobs.values()] as [FakeJob, FakeJob]
+    expect([elder.state, younger.state]).toEqual(['JOB_STATE_PENDING', 'JOB_STATE_CANCELLING'])
+    expect(steps).toEqual([
+      { type: 'done', what: 'Cancelled custom job 2: support was started twice at once, and 1 goes on.' },
+    ])
+    elder.state = 'JOB_STATE_RUNNING'
+    expect(await observed()).toMatchObject({ state: 'running' })
+    const message = 'CUDA out of memory.'
+    Object.assign(elder, {
+      state: 'JOB_STATE_FAILED',
+      endTime: { seconds: 1_800_009_000 },
+      error: { code: 3, message },
+    })
+    fake.log = [message]
+    expect(await observed()).toMatchObject({ state: 'failed', cause: { cause: 'OOM_DEVICE' } })
+  })
+
+  it('is refused where another run of its name was started at the same moment, and costs nothing', async () => {
+    startTogether()
+    const first = [plan, inputs] as const
+    await prepare({ ...SPEC, hyperparameters: { epochs: 3 } })
+    const started = await Promise.allSettled([
+      runner().start(...first, { by: 'ann', signal }),
+      runner().start(plan, inputs, { by: 'ben', signal }),
+    ])
+    const refused = started.filter((one) => one.status === 'rejected')
+    expect(refused.map(({ reason }) => (reason as Error).message)).toEqual([
+      expect.stringMatching(
+        /^support is under way as support-\w+, with other data or settings; stop it with/,
+      ),
+    ])
+    expect([...fake.jobs.values()].map(({ state }) => state)).toEqual([
+      'JOB_STATE_PENDING',
+      'JOB_STATE_CANCELLING',
+    ])
   })
 
   it('goes on from its checkpoints in a new job once the one before has ended', async () => {
