@@ -1,15 +1,11 @@
 /** `facet eval run`: benchmarks against any model. */
-import { join } from 'node:path'
 import { Command } from 'commander'
 import { FacetError } from '../errors.ts'
-import { DataCache } from '../eval/data/cache.ts'
-import { loadData } from '../eval/data/load.ts'
 import { type Benchmark, runBenchmarks } from '../eval/run-benchmarks.ts'
 import { TASKS, taskNamed } from '../eval/tasks/tasks.ts'
-import { ownCache } from '../pull/cache.ts'
-import { Web } from '../pull/web.ts'
 import type { Backend } from '../types.ts'
 import { toCount, toTemperature, toWhole } from './argument.ts'
+import { benchmarkSource, loadBenchmarks } from './benchmark-data.ts'
 import { checkKey, toModelFlags } from './eval-judging.ts'
 import {
   canScore,
@@ -84,18 +80,8 @@ async function start(names: string, flags: Flags): Promise<void> {
   )
   const tasks = [...new Set(names.split(',').map((name) => taskNamed(name.trim())))]
   await untilStopped(async (signal) => {
-    const { data: folder, shots: wanted, judge } = flags
-    const load = {
-      cache: new DataCache(join(ownCache(process.env), 'data')),
-      web: new Web({ signal }),
-      env: process.env,
-      ...(folder !== undefined && { folder }),
-    }
-    const benchmarks: Benchmark[] = []
-    for (const task of tasks) {
-      const shots = wanted ?? task.shots
-      benchmarks.push({ task, shots, data: await loadData(task, shots, load) })
-    }
+    const { data: folder, shots, judge } = flags
+    const benchmarks = await loadBenchmarks(tasks, benchmarkSource(signal, folder), shots)
     await withOpen(openModel(flags, signal), (model) =>
       judge === undefined
         ? measure(benchmarks, { model }, flags, signal)

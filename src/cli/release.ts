@@ -4,17 +4,15 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import { inspect } from '../convert/inspect.ts'
 import { licenceOf } from '../convert/licence.ts'
-import { DataCache } from '../eval/data/cache.ts'
 import { toPage } from '../eval/report-page.ts'
 import { toMarkdown, toTerminal } from '../eval/report-text.ts'
 import { writeReportFile } from '../eval/run-folder.ts'
-import { ownCache } from '../pull/cache.ts'
-import { Web } from '../pull/web.ts'
 import { toCard } from '../release/card.ts'
 import { DEFAULT_LIMITS, readLimits } from '../release/limits.ts'
 import { release } from '../release/release.ts'
 import { remeasure } from '../release/remeasure.ts'
 import { toReleaseReport } from '../release/report.ts'
+import { benchmarkSource } from './benchmark-data.ts'
 import { type OpenModel, openModel } from './eval-model.ts'
 import { showRun } from './eval-progress.ts'
 import { addJudgeFlags, type JudgeFlags, toJudge } from './guard-options.ts'
@@ -85,12 +83,7 @@ async function run(dir: string, flags: Flags): Promise<void> {
       },
       async remeasure(before, folder) {
         const { backend, settings } = await open()
-        const load = {
-          cache: new DataCache(join(ownCache(process.env), 'data')),
-          web: new Web({ signal }),
-          env: process.env,
-          ...(benchmarkData !== undefined && { folder: benchmarkData }),
-        }
+        const load = benchmarkSource(signal, benchmarkData)
         return remeasure(before, {
           backend,
           model: settings,

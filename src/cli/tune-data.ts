@@ -2,13 +2,10 @@
 import { join } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { FacetError } from '../errors.ts'
-import { DataCache } from '../eval/data/cache.ts'
-import { type LoadOptions, loadData } from '../eval/data/load.ts'
+import type { LoadOptions } from '../eval/data/load.ts'
 import { fromHub } from '../eval/data/remote.ts'
 import { toTerminal } from '../eval/report-text.ts'
 import { TASKS, taskNamed } from '../eval/tasks/tasks.ts'
-import { ownCache } from '../pull/cache.ts'
-import { Web } from '../pull/web.ts'
 import { Benchmarks } from '../tune/data/leakage.ts'
 import { type PreparedData, prepareData } from '../tune/data/prepare.ts'
 import {
@@ -26,6 +23,7 @@ import { readTunedModel } from '../tune/data/template.ts'
 import { toxicWords } from '../tune/data/toxic-words.ts'
 import { isEmptyFolder } from '../tune/output.ts'
 import { toCount, toWhole } from './argument.ts'
+import { benchmarkSource, loadBenchmarks } from './benchmark-data.ts'
 import { type DetectorFlags, openDetector, withDetectorFlags } from './detector-options.ts'
 import { withOpen } from './eval-model.ts'
 import { addJudgeFlags, type JudgeFlags, toJudge } from './guard-options.ts'
@@ -88,18 +86,10 @@ async function start(files: readonly string[], flags: Flags): Promise<void> {
   const personalData = flags.skip.includes('personal-data') ? 'none' : flags.personalData
   const { report } = await withOpen(openDetector({ ...flags, personalData }), ({ detector }) =>
     runLong('Preparing', async (job) => {
-      const remote: LoadOptions = {
-        cache: new DataCache(join(ownCache(process.env), 'data')),
-        web: new Web({ signal: job.signal }),
-        env: process.env,
-        ...(flags.benchmarkData !== undefined && { folder: flags.benchmarkData }),
-      }
+      const remote = benchmarkSource(job.signal, flags.benchmarkData)
       const sources: Source[] = []
       for (const file of files) sources.push(...(await open(file, flags.type, remote)))
-      const tasks = [...new Set(names)]
-      const read = []
-      for (const task of tasks) read.push({ task, data: await loadData(task, 0, remote) })
-      const benchmarks = new Benchmarks(read)
+      const benchmarks = new Benchmarks(await loadBenchmarks([...new Set(names)], remote, 0))
       return prepare(
         { ...flags, personalData },
         { sources, model, benchmarks, ...(detector && { detector }) },

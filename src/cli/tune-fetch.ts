@@ -1,5 +1,5 @@
 /** `facet tune fetch`: a run's result brought home, checked, made a model, measured, and known by its name. */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import { type LoadedConfig, loadConfig } from '../config/node.ts'
@@ -7,6 +7,7 @@ import { convert } from '../convert/convert.ts'
 import type { Quant } from '../convert/layout.ts'
 import { FacetError } from '../errors.ts'
 import { toPage } from '../eval/report-page.ts'
+import { writeReportFile } from '../eval/run-folder.ts'
 import { takeLock } from '../file-lock.ts'
 import { GEMMA_TERMS, isGemmaName, toLicense } from '../gemma/terms.ts'
 import { Web } from '../pull/web.ts'
@@ -35,6 +36,7 @@ interface Flags {
   readonly eval?: string
   readonly limit?: number
   readonly evalData?: string
+  readonly benchmarkData?: string
 }
 
 export function command(): Command {
@@ -50,6 +52,7 @@ export function command(): Command {
         .default('int4'),
     )
     .option('--eval <tasks>', 'benchmarks to run before and after, separated by commas (see facet eval run)')
+    .option('--benchmark-data <folder>', 'read the benchmarks from here instead of downloading them')
     .option('--limit <count>', 'at most so many questions of each', toCount)
     .option('--eval-data <file>', "held-out rows (default: the tuning's evalData)")
     .option('--config <file>', 'the file, or its folder (default: facet.config.ts)')
@@ -179,9 +182,8 @@ async function modelOf(
 
 async function report(home: string, measured: Comparison, place: ResultPlace): Promise<void> {
   const lines = parseMetrics((await place.text('metrics.jsonl')) ?? '')
-  const page = join(home, 'report.html')
-  await writeFile(page, toPage(toComparisonReport(measured, lines)))
-  process.stdout.write(`${toText(measured)}${page}\n`)
+  await writeReportFile(home, 'report.html', toPage(toComparisonReport(measured, lines)))
+  process.stdout.write(`${toText(measured)}${join(home, 'report.html')}\n`)
 }
 
 function sentenceOf(name: string, { kind, base }: Tuned, { steps }: Done): string {

@@ -3,20 +3,20 @@ import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Engine, loadEngine } from '../engine/node.ts'
 import { FacetError } from '../errors.ts'
-import { DataCache } from '../eval/data/cache.ts'
-import { loadData } from '../eval/data/load.ts'
 import { openRun } from '../eval/kinds.ts'
-import { type Benchmark, runBenchmarks } from '../eval/run-benchmarks.ts'
+import { runBenchmarks } from '../eval/run-benchmarks.ts'
+import { hashOf } from '../eval/run-folder.ts'
+import type { ModelSettings } from '../eval/summary.ts'
 import { taskNamed } from '../eval/tasks/tasks.ts'
 import { writeReport } from '../eval/write-report.ts'
 import { MANIFEST_FILE } from '../gemma/manifest.ts'
-import { ownCache } from '../pull/cache.ts'
-import { Web } from '../pull/web.ts'
 import type { Comparison, Pair } from '../tune/home/compared.ts'
 import type { Done } from '../tune/home/done.ts'
 import { heldOutLoss, readTurns } from '../tune/home/held-out.ts'
+import { sha256Of } from '../tune/home/result-place.ts'
 import type { Tuned } from '../tune/home/tuned.ts'
 import type { Backend } from '../types.ts'
+import { benchmarkSource, loadBenchmarks } from './benchmark-data.ts'
 import { showRun } from './eval-progress.ts'
 
 export interface MeasureFlags {
@@ -24,6 +24,7 @@ export interface MeasureFlags {
   readonly eval?: string
   readonly limit?: number
   readonly evalData?: string
+  readonly benchmarkData?: string
 }
 
 export interface Measuring {
@@ -73,26 +74,34 @@ async function baseDirectory({ base, eval: tasks }: MeasureFlags): Promise<strin
   throw new FacetError('invalid_request', says, { field: 'base' })
 }
 
-type Opened = Backend & { readonly engine: Engine }
+type Opened = Backend & { readonly engine: Engine; readonly settings: ModelSettings }
 
 /** An adapter is computed beside the base in one engine; a model of its own needs another. */
-async function open({ tuned, folder, name }: Measuring, base: string): Promise<[Opened, Opened]> {
+async function open({ tuned, folder, name, done }: Measuring, base: string): Promise<[Opened, Opened]> {
   const directory = resolve(folder, tuned.directory)
   if (tuned.kind === 'model') {
     const [before, after] = await Promise.all([loadEngine(base), loadEngine(directory)])
-    return [named(before), named(after)]
+    return [named(before, await toSettings(before, base)), named(after, await toSettings(after, directory))]
   }
   const engine = await loadEngine(base, { adapters: [{ name, location: directory }] })
-  return [named(engine), named(engine, `${engine.model.id}:${name}`)]
+  const settings = await toSettings(engine, base)
+  const id = `${engine.model.id}:${name}`
+  const adapter = hashOf({ files: done.files.map(({ sha256 }) => sha256) })
+  return [named(engine, settings), named(engine, { ...settings, id, backend: id, adapter }, id)]
 }
 
-/** Asks the engine for its model, or for one of its adapters. */
-function named(engine: Engine, model?: string): Opened {
+async function toSettings({ name, model }: Engine, directory: string): Promise<ModelSettings> {
+  return { id: model.id, backend: name, sha256: await sha256Of(join(directory, MANIFEST_FILE)) }
+}
+
+/** @param model that the engine is asked for: one of its adapters */
+function named(engine: Engine, settings: ModelSettings, model?: string): Opened {
   const asked = model === undefined ? {} : { model }
   return {
     engine,
-    name: model ?? engine.name,
-    model: { ...engine.model, ...(model !== undefined && { id: model }) },
+    settings,
+    name: settings.backend,
+    model: { ...engine.model, id: settings.id },
     chat: (request, options) => engine.chat({ ...request, ...asked }, options),
     ...(engine.score && { score: (request, options) => engine.score!({ ...request, ...asked }, options) }),
     ...(engine.tokenize && { tokenize: engine.tokenize.bind(engine) }),
@@ -101,37 +110,29 @@ function named(engine: Engine, model?: string): Opened {
 }
 
 async function compareOn(
-  { home, flags: { eval: tasks, limit } }: Measuring,
+  { home, flags: { eval: words, limit, benchmarkData } }: Measuring,
   before: Opened,
   after: Opened,
   signal: AbortSignal,
 ): Promise<Pair[]> {
-  if (tasks === undefined) return []
-  const load = {
-    cache: new DataCache(join(ownCache(process.env), 'data')),
-    web: new Web({ signal }),
-    env: process.env,
-  }
-  const benchmarks: Benchmark[] = []
-  for (const word of new Set(tasks.split(','))) {
-    const task = taskNamed(word.trim())
-    benchmarks.push({ task, data: await loadData(task, task.shots, load) })
-  }
-  const scores = async (backend: Opened, folder: string): Promise<Map<string, number>> => {
+  if (words === undefined) return []
+  const tasks = [...new Set(words.split(',').map((word) => taskNamed(word.trim())))]
+  const benchmarks = await loadBenchmarks(tasks, benchmarkSource(signal, benchmarkData))
+  const scores = async (backend: Opened): Promise<Map<string, number>> => {
+    const { settings: model } = backend
+    // Named by what it measures: a result that was tuned anew, or other questions, are another run.
+    const key = hashOf({ model, tasks: tasks.map(({ name }) => name), limit })
+    const folder = join(home, 'eval', key)
     const shown = showRun(`Evaluating ${backend.name}`)
-    const model = { id: backend.model.id, backend: backend.name }
     const options = { benchmarks, backend, model, folder, seed: SEED, signal, onProgress: shown.onProgress }
     await runBenchmarks({ ...options, ...(limit !== undefined && { limit }) }).finally(() => shown.end())
     const { summary } = await writeReport(await openRun(folder))
     return new Map(summary.results.map(({ title, figures }) => [title, figures[0]?.value ?? Number.NaN]))
   }
-  const [first, second] = [
-    await scores(before, join(home, 'eval-before')),
-    await scores(after, join(home, 'eval-after')),
-  ]
-  return [...first].map(([title, value]) => ({
-    name: title,
+  const [first, second] = [await scores(before), await scores(after)]
+  return [...first].map(([name, value]) => ({
+    name,
     before: value,
-    after: second.get(title) ?? Number.NaN,
+    after: second.get(name) ?? Number.NaN,
   }))
 }

@@ -1,7 +1,8 @@
 /** `facet tune fetch` as people run it, on the sample model and the adapter that PEFT trained for it. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { readTuned } from '../../src/tune/home/tuned.ts'
 import { temporary } from '../convert/checkpoints.ts'
@@ -12,6 +13,7 @@ import { facet, type Ran } from './facet.ts'
 
 const { 'golden.json': _, ...ADAPTER } = filesIn(JSON_ADAPTER)
 const done = doneOf(ADAPTER, { base: 'facet-tldr-24m' })
+const DATA = fileURLToPath(new URL('../fixtures/benchmarks', import.meta.url))
 const METRICS =
   '{"facet":"step","step":10,"steps":20,"loss":2}\n{"facet":"step","step":20,"steps":20,"loss":1}\n'
 
@@ -58,6 +60,32 @@ describe('facet tune fetch', () => {
       directory: './.facet/tuned/json/model',
     })
     expect(existsSync(join(folder, '.facet/tuned/json/model/facet.json'))).toBe(true)
+  })
+
+  it('runs benchmarks before and after with --eval, and again for a result that was tuned anew', async () => {
+    const { folder, fetch } = await project()
+    const evaluate = [
+      '--base',
+      MODEL_DIRECTORY,
+      '--eval',
+      'arc_easy',
+      '--limit',
+      '4',
+      '--benchmark-data',
+      DATA,
+    ]
+    const runs = (): string[] => readdirSync(join(folder, '.facet/tuned/json/eval'))
+    const ran = await fetch('--from', await writeOut(ADAPTER, done), ...evaluate)
+    expect(ran).toMatchObject({ code: 0 })
+    expect(ran.stdout).toMatch(/ARC-e +[01][\d.]* +[01][\d.]* /)
+    expect(runs()).toHaveLength(2)
+    const config = JSON.parse(Buffer.from(ADAPTER['adapter_config.json']!).toString())
+    const stronger = JSON.stringify({ ...config, lora_alpha: 4 * config.lora_alpha })
+    const anew = { ...ADAPTER, 'adapter_config.json': Buffer.from(stronger) }
+    const out = await writeOut(anew, doneOf(anew, { base: 'facet-tldr-24m' }))
+    expect(await fetch('--from', out, ...evaluate)).toMatchObject({ code: 0 })
+    // The base is the same, and is not asked again.
+    expect(runs()).toHaveLength(3)
   })
 
   it('names no file that it could not verify', async () => {
