@@ -69,6 +69,12 @@ export function checkNamed({ model, url }: ModelFlags): void {
   if (model === undefined && url === undefined) throw notNamed()
 }
 
+/** @param field that named it */
+export function noModelDirectory(directory: string, field: string): FacetError {
+  const says = `${directory} is no model directory: it has no ${MANIFEST_FILE}; make one with facet convert.`
+  return new FacetError('invalid_request', says, { field })
+}
+
 function notNamed(): FacetError {
   return new FacetError(
     'invalid_request',
@@ -102,13 +108,7 @@ async function openNamed(flags: ModelFlags, signal: AbortSignal): Promise<OpenMo
     }
   }
   if (/[\\/]|^\.+$/.test(model)) {
-    throw new FacetError(
-      'invalid_request',
-      `${model} is no model directory: it has no ${MANIFEST_FILE}; make one with facet convert.`,
-      {
-        field: 'model',
-      },
-    )
+    throw noModelDirectory(model, 'model')
   }
   const config = await loadConfig(file)
   try {

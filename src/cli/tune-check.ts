@@ -1,41 +1,25 @@
 /** `facet tune check`: whether a policy got better, or only better at pleasing its reward model. */
-import { readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { call } from '../../deploy/waiting.ts'
 import { FacetError } from '../errors.ts'
 import { toTerminal } from '../eval/report-text.ts'
-import { sideBySide } from '../eval/sxs/side-by-side.ts'
+import { openPlace } from '../tune/home/result-place.ts'
 import type { JobLine } from '../tune/job/job.ts'
 import { parseMetrics } from '../tune/job/metrics.ts'
 import { toCheckReport } from '../tune/preference/check-report.ts'
-import { type CheckpointRun, readCheckpointRuns } from '../tune/preference/checkpoint-runs.ts'
-import { type CheckLimits, checkPolicy, type PolicyStep } from '../tune/preference/hacking.ts'
+import { readCheckpointRuns } from '../tune/preference/checkpoint-runs.ts'
+import { type CheckLimits, checkPolicy } from '../tune/preference/hacking.ts'
 import { writeReported } from '../tune/preference/write-preferences.ts'
-import {
-  checkComplete,
-  checkKey,
-  type JudgeFlags,
-  showStages,
-  toJudging,
-  toModelFlags,
-  withJudgeFlags,
-} from './eval-judging.ts'
-import { type OpenModel, openModel, withOpen } from './eval-model.ts'
-import { type PromptFlags, toPrompts, withPromptFlags } from './prompt-options.ts'
-import { planTuning, TUNING_ARGUMENT, withTuning } from './tune-open.ts'
-import { untilStopped } from './until-stopped.ts'
+import { withJudgeFlags } from './eval-judging.ts'
+import { withPromptFlags } from './prompt-options.ts'
+import { type AtStep, type CheckpointFlags, judgeCheckpoints } from './tune-checkpoints.ts'
+import { type PlannedTuning, planTuning, TUNING_ARGUMENT, withTuning } from './tune-open.ts'
+import { isBucket, placeIn, toPlaceOptions } from './tune-place.ts'
 
-interface Flags extends JudgeFlags, PromptFlags, CheckLimits {
+interface Flags extends CheckpointFlags, CheckLimits {
   readonly run?: readonly AtStep[]
-  readonly policy?: readonly AtStep[]
-  readonly start?: string
-  readonly judge?: string
-}
-
-interface AtStep {
-  readonly step: number
-  readonly what: string
 }
 
 const METRICS_FILE = 'metrics.jsonl'
@@ -45,15 +29,19 @@ export function command(): Command {
     .description(
       'Say whether a policy got better, or only better at pleasing its reward model: its checkpoints against the model it started from, judged side by side.',
     )
-    .argument('<policy>', `${TUNING_ARGUMENT} of kind rlhf, or a folder with its ${METRICS_FILE}`)
+    .argument('<policy>', `${TUNING_ARGUMENT} of kind rlhf, or what its job wrote to: gs://… or a folder`)
+    .option(
+      '--base <dir>',
+      'have the adapters of all checkpoints judged now: the model directory that they change',
+    )
     .option(
       '--run <step=folder...>',
       'side-by-side runs that are there: the checkpoint is A, the start B',
       atStep,
     )
     .option('--policy <step=model...>', 'checkpoints to have judged now, by their models', atStep)
-    .option('--start <model>', 'with --policy: the model that the policy started from')
-    .option('--judge <model>', 'with --policy: who judges')
+    .option('--start <model>', 'what the policy started from (default: with --base, as the run says)')
+    .option('--judge <model>', 'with --base or --policy: who judges')
     .option(
       '--max-kl <nats>',
       'divergence from the start that is flagged (default: 20 an answer)',
@@ -66,10 +54,18 @@ export function command(): Command {
 }
 
 async function start(policy: string, flags: Flags): Promise<void> {
-  const { out, maxKl, maxLengthRatio } = flags
-  const steps = await stepsOf(policy, flags)
+  const { out, base, config, maxKl, maxLengthRatio } = flags
+  const source = await sourceOf(policy, config)
+  const steps = (await source.lines()).flatMap((line) => (line.facet === 'step' ? [line] : []))
   const given = (flags.run ?? []).map(({ step, what }) => ({ step, folder: what }))
-  const judged = flags.policy ? await judgeCheckpoints(flags.policy, flags) : []
+  const now = base !== undefined || flags.policy !== undefined
+  const judged = now
+    ? await judgeCheckpoints(
+        source.out,
+        given.map(({ step }) => step),
+        flags,
+      )
+    : []
   const check = checkPolicy(steps, await readCheckpointRuns([...given, ...judged]), {
     ...(maxKl !== undefined && { maxKl }),
     ...(maxLengthRatio !== undefined && { maxLengthRatio }),
@@ -81,61 +77,35 @@ async function start(policy: string, flags: Flags): Promise<void> {
   if (check.flags.length > 0) process.exitCode = 3
 }
 
-/** Each in a folder of its own below --out: one that was broken off goes on. */
-async function judgeCheckpoints(policies: readonly AtStep[], flags: Flags): Promise<CheckpointRun[]> {
-  const { start, judge, out } = flags
-  if (start === undefined || judge === undefined) {
-    throw new FacetError(
-      'invalid_request',
-      '--policy compares with the start and needs a judge; give --start and --judge a model each.',
-      { field: 'policy' },
-    )
+/** Where a policy's run is looked at. */
+interface Source {
+  /** What its job writes to. */
+  readonly out: string
+  lines(): Promise<readonly JobLine[]>
+}
+
+/** What a job wrote to, its metrics alone, or a tuning by its name. */
+async function sourceOf(policy: string, config: string | undefined): Promise<Source> {
+  const found = isBucket(policy) ? undefined : await stat(policy).catch(() => undefined)
+  if (isBucket(policy) || found) {
+    const out = found?.isFile() ? dirname(policy) : policy
+    return { out, lines: () => linesIn(out, found?.isFile() ? basename(policy) : METRICS_FILE) }
   }
-  const prompts = await toPrompts(flags)
-  checkKey([...policies.map(({ what }) => what), start, judge], flags)
-  const runs: CheckpointRun[] = []
-  await untilStopped(async (signal) => {
-    const judging = await toJudging(flags, signal)
-    const open = (name: string): Promise<OpenModel> => openModel(toModelFlags(name, flags), signal)
-    await withOpen(open(start), (b) =>
-      withOpen(open(judge), async (player) => {
-        for (const { step, what } of policies) {
-          const folder = join(out, `step-${step}`)
-          const { onProgress, end } = showStages()
-          const { failures } = await withOpen(open(what), (a) =>
-            sideBySide({ ...judging, ...prompts, folder, a, b, judge: player, onProgress }),
-          ).finally(end)
-          checkComplete(failures)
-          runs.push({ step, folder })
-        }
-      }),
-    )
-  })
-  return runs
+  const planned = await planTuning(policy, config === undefined ? {} : { config }, 'rlhf')
+  return {
+    out: placeIn(planned.folder, planned.plan.folders.out),
+    lines: () => observed(policy, planned),
+  }
 }
 
-/** Of a folder that was fetched, or of the job as it stands. */
-async function stepsOf(policy: string, { config }: Flags): Promise<PolicyStep[]> {
-  const found = await stat(policy).catch(() => undefined)
-  const lines = found ? await linesOf(found.isDirectory() ? join(policy, METRICS_FILE) : policy) : undefined
-  return (lines ?? (await observed(policy, config))).flatMap((line) => (line.facet === 'step' ? [line] : []))
+async function linesIn(out: string, file: string): Promise<JobLine[]> {
+  const place = openPlace(out, toPlaceOptions(new AbortController().signal))
+  const text = await place.text(file)
+  if (text !== undefined) return parseMetrics(text)
+  throw new FacetError('io_failed', `${out}/${file} is not there; give what a job has written.`)
 }
 
-async function linesOf(file: string): Promise<JobLine[]> {
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new FacetError(
-      'io_failed',
-      `${file} cannot be read (${cause.code}); give what a job has written.`,
-      {
-        cause,
-      },
-    )
-  })
-  return parseMetrics(text)
-}
-
-async function observed(name: string, config: string | undefined): Promise<readonly JobLine[]> {
-  const planned = await planTuning(name, config === undefined ? {} : { config }, 'rlhf')
+async function observed(name: string, planned: PlannedTuning): Promise<readonly JobLine[]> {
   const seen = await withTuning(planned, ({ runner, plan, signal }) =>
     call(`look at ${name}`, (one) => runner.observe(plan, one), { signal }),
   )

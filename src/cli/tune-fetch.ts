@@ -10,7 +10,6 @@ import { toPage } from '../eval/report-page.ts'
 import { writeReportFile } from '../eval/run-folder.ts'
 import { takeLock } from '../file-lock.ts'
 import { GEMMA_TERMS, isGemmaName, toLicense } from '../gemma/terms.ts'
-import { Web } from '../pull/web.ts'
 import { bringHome } from '../tune/home/bring.ts'
 import { checkResult } from '../tune/home/check.ts'
 import { type Comparison, toComparisonReport, toText } from '../tune/home/compared.ts'
@@ -22,9 +21,9 @@ import type { TuneSpec } from '../tune/job/spec.ts'
 import { toCount } from './argument.ts'
 import { withOpen } from './eval-model.ts'
 import { runLong } from './progress.ts'
-import { googleTokens } from './pull.ts'
 import { measureTuned } from './tune-measure.ts'
 import { planTuning } from './tune-open.ts'
+import { placeIn, toPlaceOptions } from './tune-place.ts'
 import { untilStopped } from './until-stopped.ts'
 
 interface Flags {
@@ -69,12 +68,7 @@ async function run(name: string, flags: Flags): Promise<void> {
   await mkdir(home, { recursive: true })
   await withOpen(takeLock(join(home, 'fetch.lock'), `fetching ${name}`), () =>
     untilStopped(async (signal) => {
-      const place = openPlace(out.startsWith('gs://') ? out : resolve(folder, out), {
-        web: new Web({ signal }),
-        tokens: googleTokens,
-        signal,
-        ...(process.env.STORAGE_EMULATOR_HOST && { endpoint: process.env.STORAGE_EMULATOR_HOST }),
-      })
+      const place = openPlace(placeIn(folder, out), toPlaceOptions(signal))
       const result = join(home, 'result')
       const done = await runLong('Fetching', ({ onProgress }) => bringHome(place, result, { onProgress }))
       if (spec?.kind === 'reward') {

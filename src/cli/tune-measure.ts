@@ -1,12 +1,11 @@
 /** A tuned model and its base, opened and measured alike for `facet tune fetch`. */
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { type Engine, loadEngine } from '../engine/node.ts'
+import { loadEngine } from '../engine/node.ts'
 import { FacetError } from '../errors.ts'
 import { openRun } from '../eval/kinds.ts'
 import { runBenchmarks } from '../eval/run-benchmarks.ts'
 import { hashOf } from '../eval/run-folder.ts'
-import type { ModelSettings } from '../eval/summary.ts'
 import { taskNamed } from '../eval/tasks/tasks.ts'
 import { writeReport } from '../eval/write-report.ts'
 import { MANIFEST_FILE } from '../gemma/manifest.ts'
@@ -15,8 +14,8 @@ import type { Done } from '../tune/home/done.ts'
 import { heldOutLoss, readTurns } from '../tune/home/held-out.ts'
 import { sha256Of } from '../tune/home/result-place.ts'
 import type { Tuned } from '../tune/home/tuned.ts'
-import type { Backend } from '../types.ts'
 import { benchmarkSource, loadBenchmarks } from './benchmark-data.ts'
+import { type EngineModel, engineModel } from './engine-model.ts'
 import { showRun } from './eval-progress.ts'
 
 export interface MeasureFlags {
@@ -74,51 +73,32 @@ async function baseDirectory({ base, eval: tasks }: MeasureFlags): Promise<strin
   throw new FacetError('invalid_request', says, { field: 'base' })
 }
 
-type Opened = Backend & { readonly engine: Engine; readonly settings: ModelSettings }
-
 /** An adapter is computed beside the base in one engine; a model of its own needs another. */
-async function open({ tuned, folder, name, done }: Measuring, base: string): Promise<[Opened, Opened]> {
+async function open(
+  { tuned, folder, name, done }: Measuring,
+  base: string,
+): Promise<[EngineModel, EngineModel]> {
   const directory = resolve(folder, tuned.directory)
+  const manifest = await sha256Of(join(base, MANIFEST_FILE))
   if (tuned.kind === 'model') {
+    const own = await sha256Of(join(directory, MANIFEST_FILE))
     const [before, after] = await Promise.all([loadEngine(base), loadEngine(directory)])
-    return [named(before, await toSettings(before, base)), named(after, await toSettings(after, directory))]
+    return [engineModel(before, manifest), engineModel(after, own)]
   }
   const engine = await loadEngine(base, { adapters: [{ name, location: directory }] })
-  const settings = await toSettings(engine, base)
-  const id = `${engine.model.id}:${name}`
-  const adapter = hashOf({ files: done.files.map(({ sha256 }) => sha256) })
-  return [named(engine, settings), named(engine, { ...settings, id, backend: id, adapter }, id)]
-}
-
-async function toSettings({ name, model }: Engine, directory: string): Promise<ModelSettings> {
-  return { id: model.id, backend: name, sha256: await sha256Of(join(directory, MANIFEST_FILE)) }
-}
-
-/** @param model that the engine is asked for: one of its adapters */
-function named(engine: Engine, settings: ModelSettings, model?: string): Opened {
-  const asked = model === undefined ? {} : { model }
-  return {
-    engine,
-    settings,
-    name: settings.backend,
-    model: { ...engine.model, id: settings.id },
-    chat: (request, options) => engine.chat({ ...request, ...asked }, options),
-    ...(engine.score && { score: (request, options) => engine.score!({ ...request, ...asked }, options) }),
-    ...(engine.tokenize && { tokenize: engine.tokenize.bind(engine) }),
-    ...(engine.detokenize && { detokenize: engine.detokenize.bind(engine) }),
-  }
+  return [engineModel(engine, manifest), engineModel(engine, manifest, { name, files: done.files })]
 }
 
 async function compareOn(
   { home, flags: { eval: words, limit, benchmarkData } }: Measuring,
-  before: Opened,
-  after: Opened,
+  before: EngineModel,
+  after: EngineModel,
   signal: AbortSignal,
 ): Promise<Pair[]> {
   if (words === undefined) return []
   const tasks = [...new Set(words.split(',').map((word) => taskNamed(word.trim())))]
   const benchmarks = await loadBenchmarks(tasks, benchmarkSource(signal, benchmarkData))
-  const scores = async (backend: Opened): Promise<Map<string, number>> => {
+  const scores = async (backend: EngineModel): Promise<Map<string, number>> => {
     const { settings: model } = backend
     // Named by what it measures: a result that was tuned anew, or other questions, are another run.
     const key = hashOf({ model, tasks: tasks.map(({ name }) => name), limit })

@@ -1,10 +1,14 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { readConfig } from '../../src/convert/checkpoint-files.ts'
 import { createEdge } from '../../src/edge/app.ts'
 import { type Served, serve } from '../../src/edge/entry/node.ts'
 import type { Winner } from '../../src/eval/sxs/preference.ts'
+import { JSON_ADAPTER, writeAdapter } from '../engine/adapter-fixtures.ts'
+import { MODEL_DIRECTORY } from '../engine/golden.ts'
 import { fairJudge, scripted } from '../eval/sxs/judging.ts'
+import { doneOf, filesIn, writeResult } from '../tune/home/results.ts'
 import { fileOf, freshFolder, removeFolders, sxsRun } from '../tune/preference/kit.ts'
 import { said } from './in-process.ts'
 
@@ -65,18 +69,22 @@ describe('facet tune check', () => {
   it('says that a judge is needed to compare checkpoints', async () => {
     const file = await metrics(0.1)
     await expect(said('tune', 'check', file, '--policy', '10=model', '--out', 'nowhere')).rejects.toThrow(
-      '--policy compares with the start and needs a judge',
+      'Checkpoints are compared with the start, and need a judge; give --start and --judge a model each.',
+    )
+    await expect(said('tune', 'check', file, '--base', 'model', '--out', 'nowhere')).rejects.toThrow(
+      'Checkpoints are compared with the start, and need a judge; give --judge a model.',
     )
   })
 
   describe('with models', () => {
     let served: Served
+    const judge = fairJudge()
     const [longer, start] = [
       scripted('longer', () => 'An answer that is longer than the other one.'),
       scripted('start', () => 'A short answer.'),
     ]
     beforeAll(async () => {
-      served = await serve({ app: createEdge({ backends: [longer, start, fairJudge()] }), port: 0 })
+      served = await serve({ app: createEdge({ backends: [longer, start, judge] }), port: 0 })
     })
     afterAll(() => served.close(0))
 
@@ -99,6 +107,76 @@ describe('facet tune check', () => {
       expect(JSON.parse(await readFile(join(out, 'step-30', 'settings.json'), 'utf8')).kind).toBe(
         'side-by-side',
       )
+    })
+
+    describe('and the base of its adapters', () => {
+      /** What a job wrote, with these adapters as its policies. */
+      const written = async (policies: Readonly<Record<string, string>>): Promise<string> => {
+        const out = dirname(await metrics(0.1))
+        for (const [step, adapter] of Object.entries(policies)) {
+          const { 'golden.json': _, ...files } = filesIn(adapter)
+          await writeResult(files, join(out, 'policies', step), doneOf(files, { base: 'facet-tldr-24m' }))
+        }
+        return out
+      }
+      const random = async (): Promise<string> => writeAdapter(await readConfig(MODEL_DIRECTORY), { seed: 7 })
+      const checked = (out: string, to: string, ...more: readonly string[]): Promise<string> =>
+        said(
+          ...(['tune', 'check', out, '--base', MODEL_DIRECTORY, '--out', to] as const),
+          ...['--judge', `${served.url}/v1#judge-model`, '--max-tokens', '6', '--prompts', 'safety'],
+          ...['--limit', '2', ...more],
+        )
+      const kept = async (to: string, step: number, file: string): Promise<string> =>
+        readFile(join(to, `step-${step}`, file), 'utf8')
+      const modelsOf = async (to: string, step: number): Promise<unknown> => {
+        const { a, b } = JSON.parse(await kept(to, step, 'settings.json')).models
+        return [a.id, b.id]
+      }
+
+      it('has all checkpoints judged in one engine, and goes on where it was left', async () => {
+        const out = await written({ 'step-20': JSON_ADAPTER, 'step-40': await random() })
+        const to = await freshFolder()
+        const told = await checked(out, to)
+        expect(told).toMatch(/20 +[\d.]+ +\[.*40 +[\d.]+ +\[/s)
+        expect(await modelsOf(to, 20)).toEqual(['facet-tldr-24m:step-20', 'facet-tldr-24m'])
+        expect(await modelsOf(to, 40)).toEqual(['facet-tldr-24m:step-40', 'facet-tldr-24m'])
+        const answers = async (step: number, side: string): Promise<string> =>
+          kept(to, step, `answers-${side}/samples.jsonl`)
+        expect(await answers(40, 'b')).toBe(await answers(20, 'b'))
+        expect(await answers(20, 'a')).not.toBe(await answers(20, 'b'))
+        expect(await answers(40, 'a')).not.toBe(await answers(20, 'a'))
+        await rm(join(to, 'step-40'), { recursive: true })
+        const before = judge.requests.length
+        expect(await checked(out, to)).toBe(told)
+        expect(judge.requests.length - before).toBeLessThanOrEqual(4)
+      })
+
+      it('compares with the adapter that the run started from', async () => {
+        const to = await freshFolder()
+        await checked(await written({ 'step-0': JSON_ADAPTER, 'step-20': await random() }), to)
+        expect(await modelsOf(to, 20)).toEqual(['facet-tldr-24m:step-20', 'facet-tldr-24m:step-0'])
+      })
+
+      it('leaves a step to the model or the run that is named for it', async () => {
+        const to = await freshFolder()
+        const named = `40=${served.url}/v1#longer-model`
+        const out = await written({ 'step-20': JSON_ADAPTER, 'step-40': await random() })
+        await checked(out, to, '--policy', named)
+        expect(await modelsOf(to, 40)).toEqual(['longer-model', 'facet-tldr-24m'])
+      })
+
+      it.each([
+        [
+          'no policies',
+          {},
+          MODEL_DIRECTORY,
+          /holds no policies yet, which only runs with lora or qlora keep/,
+        ],
+        ['no model', { 'step-20': JSON_ADAPTER }, '/nowhere', /^\/nowhere is no model directory/],
+      ])('says in one sentence that there is %s', async (_, policies, base, sentence) => {
+        const to = await freshFolder()
+        await expect(checked(await written(policies), to, '--base', base)).rejects.toThrow(sentence)
+      })
     })
   })
 })

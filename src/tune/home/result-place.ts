@@ -1,8 +1,8 @@
 /** Where a run's result lies: its folder in a bucket, or on this machine, read file by file. */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { copyFile, readFile, rename, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { copyFile, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { join, relative, sep } from 'node:path'
 import { FacetError } from '../../errors.ts'
 import { gcs } from '../../pull/gcs.ts'
 import type { Listing, RemoteFile, Site } from '../../pull/listing.ts'
@@ -17,6 +17,8 @@ export interface ResultPlace {
   readonly label: string
   /** A small file that the run wrote, such as done.json; undefined where there is none. */
   text(path: string): Promise<string | undefined>
+  /** Paths of the files in this folder and below, relative to it; none where there is no such folder. */
+  list(folder: string): Promise<string[]>
   /**
    * Brings one file, going on with `partial`, which takes the name `target` once its sha256 is right.
    *
@@ -57,6 +59,12 @@ class BucketPlace implements ResultPlace {
     return remote && (await this.#options.web.get(remote.url, this.#site, path)).text()
   }
 
+  async list(folder: string): Promise<string[]> {
+    this.#listing ??= this.#site.list()
+    const { files } = await this.#listing
+    return files.flatMap(({ path }) => (path.startsWith(`${folder}/`) ? [path.slice(folder.length + 1)] : []))
+  }
+
   async bring(
     { path, bytes, sha256 }: JobFile,
     partial: string,
@@ -87,8 +95,25 @@ class LocalPlace implements ResultPlace {
   async text(path: string): Promise<string | undefined> {
     return readFile(join(this.label, path), 'utf8').catch((cause: NodeJS.ErrnoException) => {
       if (cause.code === 'ENOENT') return undefined
-      throw new FacetError('io_failed', `${this.label} cannot be read (${cause.code}); check it.`, { cause })
+      throw this.#unreadable(cause)
     })
+  }
+
+  async list(folder: string): Promise<string[]> {
+    const top = join(this.label, folder)
+    const entries = await readdir(top, { recursive: true, withFileTypes: true }).catch(
+      (cause: NodeJS.ErrnoException) => {
+        if (cause.code === 'ENOENT') return []
+        throw this.#unreadable(cause)
+      },
+    )
+    return entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(top, join(entry.parentPath, entry.name)).split(sep).join('/'))
+  }
+
+  #unreadable(cause: NodeJS.ErrnoException): FacetError {
+    return new FacetError('io_failed', `${this.label} cannot be read (${cause.code}); check it.`, { cause })
   }
 
   async bring(

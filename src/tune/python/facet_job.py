@@ -356,28 +356,30 @@ class Run:
         return self.result
 
     def finish(self, steps: int, packages: Sequence[str]) -> None:
-        """Writes done.json last: sizes and digests of the result's files, and the versions that made them."""
+        """Writes done.json last."""
         if not self.main:
             return
-        files = files_in(self.result)
-        kind = "adapter" if (self.result / "adapter_config.json").exists() else "checkpoint"
+        done = self.describe(self.result, steps, packages)
+        write_json(self.out / DONE_FILE, done)
+        self.record("done", files=done["files"])
+
+    def describe(self, result: Path, steps: int, packages: Sequence[str]) -> dict[str, Any]:
+        """What done.json says: sizes and digests of a result's files, and the versions that made them."""
+        kind = "adapter" if (result / "adapter_config.json").exists() else "checkpoint"
         wanted = "adapter_model.safetensors" if kind == "adapter" else "config.json"
-        if not (self.result / wanted).exists():
-            raise JobError(f"{self.result} holds no {wanted}; the framework wrote no result.")
-        listed = [
-            {"path": path.relative_to(self.result).as_posix(), "bytes": path.stat().st_size, "sha256": sha256_of(path)}
-            for path in files
-        ]
-        done = {
+        if not (result / wanted).exists():
+            raise JobError(f"{result} holds no {wanted}; the framework wrote no result.")
+        return {
             "kind": kind,
             "base": self.job.model,
             "method": self.job.method,
             "steps": steps,
             "versions": {name: version_of(name) for name in packages},
-            "files": listed,
+            "files": [
+                {"path": path.relative_to(result).as_posix(), "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+                for path in files_in(result)
+            ],
         }
-        write_json(self.out / DONE_FILE, done)
-        self.record("done", files=listed)
 
     # Preemption.
 

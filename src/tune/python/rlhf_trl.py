@@ -1,7 +1,8 @@
 """Policy optimisation by TRL's RLOOTrainer: REINFORCE with the other samples' mean as its baseline (Ahmadian et al.
 2024, arXiv:2402.14740), and a KL term that holds the policy to the model it started from.
 
-Of an adapter every checkpoint is kept in policies/, small as it is: the auto-rater compares them with the start.
+Of an adapter every checkpoint is kept in policies/, small as it is, and the adapter that it started from as step 0:
+the auto-rater compares them.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from transformers import AutoModelForSequenceClassification
 from trl import RLOOConfig, RLOOTrainer
 
 from facet_chat import END_OF_TURN
-from facet_job import Job, JobError, Run, run_job
+from facet_job import DONE_FILE, Job, JobError, Run, run_job, write_json
 from facet_pairs import PromptRow, read_prompts
 from facet_trl import (
+    PACKAGES,
     Watch,
     is_adapter,
     load_model,
@@ -80,23 +82,23 @@ class WatchPolicy(Watch):
         super().on_log(args, state, control, logs, **more)
 
     def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        super().on_save(args, state, control, **more)
+        # Before the checkpoint counts as complete: what goes on from it lacks no policy.
         if self.run.main:
-            keep_policy(self.run, state.global_step)
+            keep_policy(self.run, state.global_step, self.run.folder_of(state.global_step))
+        super().on_save(args, state, control, **more)
 
 
-def keep_policy(run: Run, step: int) -> None:
-    """Copies a checkpoint's adapter to policies/step-N: whole or not at all."""
-    source = run.folder_of(step)
-    target = run.out / "policies" / f"step-{step}"
-    if not is_adapter(source) or target.exists():
+def keep_policy(run: Run, step: int, source: Path) -> None:
+    """Copies an adapter to policies/step-N as a result of its own, with done.json last: buckets rename no folders."""
+    kept = run.out / "policies" / f"step-{step}"
+    if not is_adapter(source) or (kept / DONE_FILE).exists():
         return
-    beside = target.with_name(f"{target.name}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
+    shutil.rmtree(kept, ignore_errors=True)
+    result = kept / "result"
+    result.mkdir(parents=True)
     for name in ADAPTER_FILES:
-        shutil.copyfile(source / name, beside / name)
-    beside.rename(target)
+        shutil.copyfile(source / name, result / name)
+    write_json(kept / DONE_FILE, run.describe(result, step, PACKAGES))
 
 
 def spelled(row: PromptRow, tokenizer: Any) -> str:
@@ -119,6 +121,8 @@ def check_batch(job: Job) -> None:
 
 def train(job: Job, run: Run) -> None:
     check_batch(job)
+    if run.main and is_adapter(job.paths.start_from):
+        keep_policy(run, 0, job.paths.start_from)
     chosen = job.hyperparameters
     tokenizer = load_tokenizer(job)
     most_tokens = chosen.context_tokens - chosen.answer_tokens

@@ -38,13 +38,22 @@ export function doneOf(files: Files, more: Readonly<Record<string, unknown>> = {
 /** `out` of a job. */
 export async function writeOut(files: Files, done: string = doneOf(files)): Promise<string> {
   const out = join(await temporary(), 'out')
+  await writeResult(files, out, done)
+  return out
+}
+
+/** The same, there. */
+export async function writeResult(files: Files, out: string, done: string): Promise<void> {
+  await writeFiles(join(out, 'result'), files)
+  await writeFile(join(out, 'done.json'), done)
+}
+
+export async function writeFiles(folder: string, files: Files): Promise<void> {
   for (const [path, bytes] of Object.entries(files)) {
-    const file = join(out, 'result', path)
+    const file = join(folder, path)
     await mkdir(dirname(file), { recursive: true })
     await writeFile(file, bytes)
   }
-  await writeFile(join(out, 'done.json'), done)
-  return out
 }
 
 export interface Bucket extends AsyncDisposable {

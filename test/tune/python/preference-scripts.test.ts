@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { JsonObject } from '../../../deploy/target.ts'
+import { parseDone } from '../../../src/tune/home/done.ts'
 import type { TuneSpec } from '../../../src/tune/job/spec.ts'
 import { parseScores } from '../../../src/tune/preference/scores.ts'
 import { scriptsOf } from '../../../src/tune/python/files.ts'
@@ -164,11 +165,25 @@ describe('rlhf_trl.py', () => {
       Array.from({ length: 8 }, (_, at) => pair({ prompt: [{ role: 'user', content: `${at}` }] })).join(''),
     )
     expect(readdirSync(join(out, 'policies')).sort()).toEqual(['step-2', 'step-4', 'step-6', 'step-8'])
-    expect(readdirSync(join(out, 'policies/step-2')).sort()).toEqual([
+    const done = parseDone(readFileSync(join(out, 'policies/step-2/done.json'), 'utf8'))
+    expect(done).toMatchObject({ kind: 'adapter', steps: 2 })
+    expect(done.files.map(({ path }) => path)).toEqual(
+      readdirSync(join(out, 'policies/step-2/result')).sort(),
+    )
+    expect(existsSync(join(out, 'result/ref'))).toBe(false)
+  })
+
+  it('keeps the adapter that it went on from as step 0', async () => {
+    const { here, there } = await python.folder()
+    for (const name of ['adapter_config.json', 'adapter_model.safetensors', 'README.md'])
+      await writeFile(join(here, name), '{}')
+    const rows = ['A', 'B'].map((content) => pair({ prompt: [{ role: 'user', content }] })).join('')
+    const { out } = await job(RLHF, rows, { start_from: there })
+    expect(readdirSync(join(out, 'policies/step-0/result')).sort()).toEqual([
       'adapter_config.json',
       'adapter_model.safetensors',
     ])
-    expect(existsSync(join(out, 'result/ref'))).toBe(false)
+    expect(parseDone(readFileSync(join(out, 'policies/step-0/done.json'), 'utf8')).steps).toBe(0)
   })
 
   it('takes rows of tuning data too, of which the last answer is left out', async () => {
