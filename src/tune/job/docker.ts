@@ -142,7 +142,10 @@ export class DockerRunner implements Runner {
         if (error.code === 'ENOENT') return undefined
         throw toIoError(error, out)
       })
-    const attempts = await readdir(join(out, 'attempts/1')).catch(() => [])
+    const attempts = await readdir(join(out, 'attempts/1')).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return []
+      throw toIoError(error, out)
+    })
     return {
       steps: parseMetrics((await read('metrics.jsonl')) ?? ''),
       done: (await read('done.json')) !== undefined,

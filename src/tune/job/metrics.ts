@@ -7,12 +7,14 @@ import type { JobFile, JobLine } from './job.ts'
  * counts no more: those steps are done again.
  */
 export function parseMetrics(text: string): JobLine[] {
-  return text.split('\n').reduce<JobLine[]>((lines, line) => {
+  let lines: JobLine[] = []
+  for (const line of text.split('\n')) {
     const parsed = parseLine(line)
-    if (!parsed) return lines
-    const kept = parsed.facet === 'resume' ? lines.filter((one) => stepOf(one) <= parsed.step) : lines
-    return [...kept, parsed]
-  }, [])
+    if (!parsed) continue
+    if (parsed.facet === 'resume') lines = lines.filter((one) => stepOf(one) <= parsed.step)
+    lines.push(parsed)
+  }
+  return lines
 }
 
 /** The last line that tells a step of training. */

@@ -64,5 +64,5 @@ function inputPath(on: TunePlace, name: Input['name'], from: string): string {
   return name === 'start' || name === 'reward' ? mount : `${mount}/${from.slice(from.lastIndexOf('/') + 1)}`
 }
 
-/** Vertex AI mounts every bucket by itself. */
-const toVertex = (uri: string): string => uri.replace(/^gs:\//, '/gcs').replace(/\/+$/, '')
+/** Vertex AI mounts every bucket by itself, below /gcs. */
+export const toVertex = (uri: string): string => uri.replace(/^gs:\//, '/gcs').replace(/\/+$/, '')

@@ -2,6 +2,7 @@
 import { contentHash } from '../../../deploy/content-hash.ts'
 import type { JsonObject, Resource } from '../../../deploy/target.ts'
 import type { JobMachines, JobPlan } from './job.ts'
+import { toVertex } from './paths.ts'
 import { deadlineHours } from './plan.ts'
 
 export const TUNING_LABEL = 'gemfacet-tuning'
@@ -63,9 +64,8 @@ function toMachine({ machine, accelerator, devices, topology }: JobMachines): Js
   }
 }
 
-/** Vertex AI mounts every bucket below /gcs. */
 function toCommand({ folders, packages, command, maxPreemptions }: JobPlan): JsonObject {
-  const job = `${folders.root.replace(/^gs:\//, '/gcs')}/job`
+  const job = `${toVertex(folders.root)}/job`
   const attempt = [`--limit=${maxPreemptions}`, `--packages-folder=${CACHE_PATH}/packages`]
   const installed = packages.map((one) => `--package=${one}`)
   return {
