@@ -4,18 +4,21 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import { inspect } from '../convert/inspect.ts'
 import { licenceOf } from '../convert/licence.ts'
+import { toIoError } from '../convert/output.ts'
+import type { Report } from '../eval/report.ts'
 import { toPage } from '../eval/report-page.ts'
 import { toMarkdown, toTerminal } from '../eval/report-text.ts'
 import { writeReportFile } from '../eval/run-folder.ts'
 import { toCard } from '../release/card.ts'
 import { DEFAULT_LIMITS, readLimits } from '../release/limits.ts'
-import { release } from '../release/release.ts'
+import { type Release, release } from '../release/release.ts'
 import { remeasure } from '../release/remeasure.ts'
 import { toReleaseReport } from '../release/report.ts'
 import { benchmarkSource } from './benchmark-data.ts'
 import { type OpenModel, openModel } from './eval-model.ts'
 import { showRun } from './eval-progress.ts'
 import { addJudgeFlags, type JudgeFlags, toJudge } from './guard-options.ts'
+import { untilStopped } from './until-stopped.ts'
 
 interface Flags extends JudgeFlags {
   readonly out?: string
@@ -55,71 +58,76 @@ export function command(): Command {
 }
 
 async function run(dir: string, flags: Flags): Promise<void> {
-  const { checkpoint, baseline, run: own, corpus, data, baseModel, benchmarkData } = flags
+  const out = flags.out ?? `${dir.replace(/[\\/]+$/, '')}.release`
+  const found = await untilStopped((signal) => runGates(dir, out, flags, signal))
+  const { json, report, file } = await write(dir, out, found, flags)
+  process.stdout.write(flags.json ? json : `${toTerminal(report, 1)}\n${file}\n`)
+  if (!found.passed) process.exitCode = FAILED
+}
+
+async function runGates(dir: string, out: string, flags: Flags, signal: AbortSignal): Promise<Release> {
+  const { checkpoint, baseline, run, corpus, data, benchmarkData } = flags
   const limits = flags.gates === undefined ? DEFAULT_LIMITS : await readLimits(flags.gates)
   const judge = await toJudge(flags)
-  const out = flags.out ?? `${dir.replace(/[\\/]+$/, '')}.release`
-  const stop = new AbortController()
-  const { signal } = stop
-  const onSignal = (): void => stop.abort()
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
   let opened: OpenModel | undefined
   const open = async (): Promise<OpenModel> => {
     opened ??= await openModel({ model: dir }, signal)
     return opened
   }
-  const shown = showRun('Asking')
+  const { onProgress, end } = showRun('Asking')
   try {
-    const found = await release({
+    return await release({
       dir,
       out,
       limits,
       open,
       signal,
-      onProgress: shown.onProgress,
+      onProgress,
       onGate: (gate, finding) => {
-        shown.end()
+        end()
         process.stderr.write(finding ? `${gate}: ${finding.outcome}\n` : `${gate} ...\n`)
       },
       async remeasure(before, folder) {
-        const { backend, settings } = await open()
+        const { backend, settings: model } = await open()
         const load = benchmarkSource(signal, benchmarkData)
-        return remeasure(before, {
-          backend,
-          model: settings,
-          folder,
-          load,
-          signal,
-          onProgress: shown.onProgress,
-        })
+        return remeasure(before, { backend, model, folder, load, signal, onProgress })
       },
       ...(checkpoint !== undefined && { checkpoint }),
       ...(baseline !== undefined && { baseline }),
-      ...(own !== undefined && { run: own }),
+      ...(run !== undefined && { run }),
       ...(corpus && { corpus }),
       ...(judge && { judge }),
       ...(data !== undefined && { data }),
     })
-    const licence = await licenceOf(dir)
-    const report = toReleaseReport(licence.model, found)
-    await mkdir(out, { recursive: true })
-    const json = `${JSON.stringify({ model: licence.model, ...found }, null, 2)}\n`
-    await writeReportFile(out, 'release.json', json)
-    await writeReportFile(out, 'release.md', toMarkdown(report))
-    await writeReportFile(out, 'release.html', toPage(report))
-    // Of files that are not what they should be, no card says anything.
-    const whole = found.gates.some(({ gate, outcome }) => gate === 'manifest' && outcome === 'passed')
-    if (whole) {
-      const more = { ...(found.data && { data: found.data }), ...(baseModel !== undefined && { baseModel }) }
-      const card = toCard({ model: await inspect(dir), licence, runs: found.runs, release: found, ...more })
-      await writeReportFile(out, 'README.md', card)
-    }
-    const last = join(out, whole ? 'README.md' : 'release.html')
-    process.stdout.write(flags.json ? json : `${toTerminal(report, 1)}\n${last}\n`)
-    if (!found.passed) process.exitCode = FAILED
   } finally {
-    shown.end()
+    end()
     await opened?.[Symbol.asyncDispose]()
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
   }
+}
+
+interface Written {
+  readonly json: string
+  readonly report: Report
+  /** What to read first. */
+  readonly file: string
+}
+
+/** The verdict in three forms, and the card. */
+async function write(dir: string, out: string, found: Release, { baseModel }: Flags): Promise<Written> {
+  const licence = await licenceOf(dir)
+  const report = toReleaseReport(licence.model, found)
+  const json = `${JSON.stringify({ model: licence.model, ...found }, null, 2)}\n`
+  await mkdir(out, { recursive: true }).catch((error: unknown) => {
+    throw toIoError(error, out)
+  })
+  await writeReportFile(out, 'release.json', json)
+  await writeReportFile(out, 'release.md', toMarkdown(report))
+  await writeReportFile(out, 'release.html', toPage(report))
+  // Of files that are not what they should be, no card says anything.
+  const whole = found.gates.some(({ gate, outcome }) => gate === 'manifest' && outcome === 'passed')
+  if (!whole) return { json, report, file: join(out, 'release.html') }
+  const more = { ...(found.data && { data: found.data }), ...(baseModel !== undefined && { baseModel }) }
+  const card = toCard({ model: await inspect(dir), licence, runs: found.runs, release: found, ...more })
+  await writeReportFile(out, 'README.md', card)
+  return { json, report, file: join(out, 'README.md') }
 }
