@@ -77,7 +77,7 @@ async function run(name: string, flags: Flags): Promise<void> {
       }
       const tuned = await register(name, done, { folder, home, result, out, flags })
       const measured = await measureTuned(
-        { name, done, home, tuned, folder, flags: { ...flags, ...heldOut(flags, spec, folder) } },
+        { name, done, home, tuned, folder, flags, ...heldOutOf(spec, folder) },
         signal,
       )
       await report(home, measured, place)
@@ -141,8 +141,8 @@ function specOf(name: string, config: LoadedConfig | undefined, { from }: Flags)
   throw new FacetError('invalid_request', says, { field: 'name' })
 }
 
-function heldOut({ evalData }: Flags, spec: TuneSpec | undefined, folder: string): { evalData?: string } {
-  if (evalData !== undefined || spec?.evalData === undefined || spec.evalData.startsWith('gs://')) return {}
+function heldOutOf(spec: TuneSpec | undefined, folder: string): { evalData?: string } {
+  if (spec?.evalData === undefined || spec.evalData.startsWith('gs://')) return {}
   return { evalData: resolve(folder, spec.evalData) }
 }
 

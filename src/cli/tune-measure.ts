@@ -1,5 +1,5 @@
 /** A tuned model and its base, opened and measured alike for `facet tune fetch`. */
-import { readFile } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { loadEngine } from '../engine/node.ts'
 import { FacetError } from '../errors.ts'
@@ -35,6 +35,8 @@ export interface Measuring {
   /** Of facet.config.ts. */
   readonly folder: string
   readonly flags: MeasureFlags
+  /** Held-out rows of the tuning itself, where the flags name none: not measured without a base. */
+  readonly evalData?: string
 }
 
 /** Of the same draw before and after. */
@@ -48,12 +50,13 @@ const SEED = 1
  */
 export async function measureTuned(measuring: Measuring, signal: AbortSignal): Promise<Comparison> {
   const { name, done, flags } = measuring
+  const evalData = flags.evalData ?? measuring.evalData
   const nothing: Comparison = { name, base: done.base, benchmarks: [] }
   const base = await baseDirectory(flags)
-  if (base === undefined || (flags.evalData === undefined && flags.eval === undefined)) return nothing
+  if (base === undefined || (evalData === undefined && flags.eval === undefined)) return nothing
   const [before, after] = await open(measuring, base)
   try {
-    const turns = flags.evalData === undefined ? [] : await readTurns(flags.evalData)
+    const turns = evalData === undefined ? [] : await readTurns(evalData)
     const heldOut = turns.length > 0 && {
       before: await heldOutLoss(before, turns, signal),
       after: await heldOutLoss(after, turns, signal),
@@ -65,12 +68,19 @@ export async function measureTuned(measuring: Measuring, signal: AbortSignal): P
   }
 }
 
-async function baseDirectory({ base, eval: tasks }: MeasureFlags): Promise<string | undefined> {
-  const manifest = base !== undefined && (await readFile(join(base, MANIFEST_FILE)).catch(() => undefined))
-  if (manifest) return base
-  if (tasks === undefined) return undefined
-  const says = '--eval needs a model directory of the base to compare with; give it with --base.'
+async function baseDirectory({ base, eval: tasks, evalData }: MeasureFlags): Promise<string | undefined> {
+  if (base !== undefined && (await isFile(join(base, MANIFEST_FILE)))) return base
+  if (tasks === undefined && evalData === undefined) return undefined
+  const flag = tasks === undefined ? '--eval-data' : '--eval'
+  const says = `${flag} needs a model directory of the base to compare with; give it with --base.`
   throw new FacetError('invalid_request', says, { field: 'base' })
+}
+
+function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  )
 }
 
 /** An adapter is computed beside the base in one engine; a model of its own needs another. */

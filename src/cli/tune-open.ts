@@ -11,6 +11,7 @@ import { openRunner } from '../tune/job/runners.ts'
 import type { TuneSpec } from '../tune/job/spec.ts'
 import { checkTuning, checkTuningName } from '../tune/job/spec-check.ts'
 import { withTuneFlags } from './tune-flags.ts'
+import { untilStopped } from './until-stopped.ts'
 
 export const TUNING_ARGUMENT = 'a tuning of facet.config.ts'
 
@@ -63,14 +64,7 @@ export async function withTuning<T>(
   run: (open: OpenTuning) => Promise<T>,
 ): Promise<T> {
   const runner = await openRunner(planned.plan, planned.folder)
-  const stop = new AbortController()
-  const onSignal = (): void => stop.abort()
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
-  try {
-    return await run({ ...planned, runner, signal: stop.signal })
-  } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
-  }
+  return untilStopped((signal) => run({ ...planned, runner, signal }))
 }
 
 /** What goes on from another tuning by its name goes on from the folder of that one's result. */

@@ -1,6 +1,7 @@
 /** A tuning's progress in a terminal: what changed since the last look. */
-import { mkdir, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { writeReportFile } from '../eval/run-folder.ts'
 import { drawLoss, toCurves } from '../tune/home/curve.ts'
 import { toCurvePage } from '../tune/home/curve-page.ts'
 import { tunedFolder } from '../tune/home/tuned.ts'
@@ -8,6 +9,7 @@ import type { Observation } from '../tune/job/job.ts'
 import { lastStep } from '../tune/job/metrics.ts'
 import type { ProgressStream } from './progress.ts'
 
+const PAGE = 'curve.html'
 const PAGE_SECONDS = 10
 
 /** `RUNNING: step 120 of 300, loss 1.234, attempt 2, preempted once.` or `QUOTA: …`. */
@@ -44,12 +46,14 @@ export function showJob(stream: ProgressStream): (observation: Observation) => v
 
 /** Writes each look as a page that reads itself again, until the run has ended. */
 export function pageOf(name: string, folder: string): (observation: Observation) => Promise<string> {
-  const file = join(folder, tunedFolder(name), 'curve.html')
+  const home = join(folder, tunedFolder(name))
   return async ({ state, steps }) => {
     const ended = state === 'succeeded' || state === 'failed'
-    await mkdir(dirname(file), { recursive: true })
-    await writeFile(file, toCurvePage(steps, { name, ...(!ended && { refreshSeconds: PAGE_SECONDS }) }))
-    return file
+    await mkdir(home, { recursive: true })
+    // Whole at any time: a browser reads it again and again.
+    const page = toCurvePage(steps, { name, ...(!ended && { refreshSeconds: PAGE_SECONDS }) })
+    await writeReportFile(home, PAGE, page)
+    return join(home, PAGE)
   }
 }
 

@@ -1,6 +1,6 @@
 /** `facet tune fetch` as people run it, on the sample model and the adapter that PEFT trained for it. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { copyFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
@@ -100,6 +100,20 @@ describe('facet tune fetch', () => {
     ])
     expect(await readTuned(folder)).toEqual({})
   })
+
+  it.each(['--eval', '--eval-data'])(
+    'measures nothing with %s where the base is no model directory',
+    async (flag) => {
+      const { fetch } = await project()
+      const base = await temporary()
+      await copyFile(join(MODEL_DIRECTORY, 'config.json'), join(base, 'config.json'))
+      const { code, stderr } = await fetch('--from', await writeOut(ADAPTER, done), '--base', base, flag, 'x')
+      expect([code, stderr.trim().split('\n').at(-1)]).toEqual([
+        1,
+        `facet: ${flag} needs a model directory of the base to compare with; give it with --base.`,
+      ])
+    },
+  )
 
   it.each([
     [
