@@ -18,6 +18,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   chart: [],
   'file-lock': ['errors'],
   'kept-json': ['errors'],
+  'text-file': ['errors'],
   check: ['nearest'],
   gemma: ['types', 'errors'],
   client: ['types', 'errors', 'gemma'],
@@ -48,7 +49,19 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   gateway: ['types', 'errors', 'guard', 'route', 'edge'],
   integrations: ['errors', 'nearest', 'gemma', 'deploy'],
   notebook: ['errors', 'gemma', 'integrations'],
-  release: ['types', 'errors', 'check', 'client', 'gemma', 'convert', 'guard', 'eval', 'deploy', 'tune'],
+  release: [
+    'types',
+    'errors',
+    'check',
+    'text-file',
+    'client',
+    'gemma',
+    'convert',
+    'guard',
+    'eval',
+    'deploy',
+    'tune',
+  ],
   ai: ['types', 'errors'],
   deploy: ['types', 'errors', 'check', 'nearest', 'gemma', 'google', 'edge', 'file-lock'],
   tune: [
@@ -59,7 +72,9 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'random',
     'chart',
     'columns',
+    'file-lock',
     'kept-json',
+    'text-file',
     'gemma',
     'guard',
     'client',
@@ -90,6 +105,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'types',
     'errors',
     'file-lock',
+    'text-file',
     'gemma',
     'client',
     'guard',
@@ -155,7 +171,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Files outside convert/, pull/, eval/, tune/, cli/ and deploy/ that may use Node. */
 const NODE_FILES =
-  /^(convert|pull|eval|tune|notebook|release|cli|deploy)\/|^(file-lock|kept-json)\.ts$|^guard\/audit-file\.ts$|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
+  /^(convert|pull|eval|tune|notebook|release|cli|deploy)\/|^(file-lock|kept-json|text-file)\.ts$|^guard\/audit-file\.ts$|^google\/node\.ts$|^config\/(deployed|node)\.ts$|^edge\/entry\/node\.ts$|^engine\/node(-worker)?\.ts$|^engine\/wasm\/threads-node\.ts$/
 
 const listed = (folder: string): string[] =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })

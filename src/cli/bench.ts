@@ -1,5 +1,5 @@
 /** `facet bench`: offers a server requests at given rates, and reports how it did and what a token costs. */
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { createClient } from '../client/http.ts'
 import { type LoadedConfig, loadConfig } from '../config/node.ts'
@@ -12,6 +12,7 @@ import { fromRecorded, shuffled } from '../load-test/recorded.ts'
 import { type LoadReport, toRateReport } from '../load-test/report.ts'
 import { toFigure, toTable } from '../load-test/table.ts'
 import { randomFrom } from '../random.ts'
+import { readText } from '../text-file.ts'
 import type { Backend } from '../types.ts'
 import { toCount, toWhole } from './argument.ts'
 import { priceOf } from './bench-price.ts'
@@ -191,9 +192,7 @@ async function byAddress(flags: Flags, signal: AbortSignal): Promise<Backend> {
 }
 
 async function readRecorded(file: string): Promise<ReturnType<typeof fromRecorded>> {
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new FacetError('io_failed', `${file} cannot be read (${cause.code}); check --dataset.`, { cause })
-  })
+  const text = await readText(file, { field: 'dataset', advice: 'check --dataset' })
   return fromRecorded(text, file)
 }
 

@@ -1,5 +1,4 @@
 /** What the commands with a judge have in common: their options, the models they open, how they show and end. */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { FacetError } from '../errors.ts'
@@ -9,6 +8,7 @@ import { COMPARATOR_FILE } from '../eval/sxs/comparator.ts'
 import { CONSTITUTIONS, type Guide, RUBRICS } from '../eval/sxs/guides.ts'
 import type { JudgingOptions } from '../eval/sxs/judging.ts'
 import type { Stage } from '../eval/sxs/stage.ts'
+import { readText } from '../text-file.ts'
 import { toCount, toWhole } from './argument.ts'
 import type { ModelFlags } from './eval-model.ts'
 import { type ShownRun, showRun } from './eval-progress.ts'
@@ -110,13 +110,10 @@ async function guideFrom(
 ): Promise<Guide | undefined> {
   if (name === undefined) return undefined
   if (Object.hasOwn(known, name)) return { name, text: known[name]! }
-  const text = await readFile(name, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    const names = Object.keys(known).join(', ')
-    throw new FacetError(
-      'io_failed',
-      `${name} cannot be read (${cause.code}); give ${option} a file, or one of ${names}.`,
-      { cause },
-    )
+  const names = Object.keys(known).join(', ')
+  const text = await readText(name, {
+    field: option.replace(/^--/, ''),
+    advice: `give ${option} a file, or one of ${names}`,
   })
   if (text.trim() !== '') return { name, text: text.trim() }
   throw new FacetError('invalid_request', `${name} is empty; write down what the judge is to go by.`)

@@ -1,8 +1,6 @@
 /** The flags of `facet serve` that put guards around the model. */
-import { readFile } from 'node:fs/promises'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { createClient } from '../client/http.ts'
-import { FacetError } from '../errors.ts'
 import {
   type AuditRecord,
   audit,
@@ -14,6 +12,7 @@ import {
   shieldJudge,
   toPolicies,
 } from '../guard/guard.ts'
+import { readText } from '../text-file.ts'
 import type { Layer } from '../types.ts'
 
 /** Who judges whether a text is safe. */
@@ -117,12 +116,9 @@ export async function toJudge(flags: JudgeFlags): Promise<Judge | undefined> {
 }
 
 async function readPolicies(file: string): Promise<readonly Policy[]> {
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    const why = cause.code === 'ENOENT' ? 'is not there' : `cannot be read (${cause.code})`
-    throw new FacetError('io_failed', `${file} ${why}; give a JSON file with --guard-policies.`, {
-      field: 'guard-policies',
-      cause,
-    })
+  const text = await readText(file, {
+    field: 'guard-policies',
+    advice: 'give a JSON file with --guard-policies',
   })
   return toPolicies(text, file)
 }

@@ -1,5 +1,4 @@
 /** `facet prompt`: exactly what a chat becomes before the model sees it. */
-import { readFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
 import { toColumns } from '../columns.ts'
 import { configOf, readCopies } from '../convert/checkpoint-files.ts'
@@ -9,6 +8,7 @@ import { FacetError } from '../errors.ts'
 import { promptIds } from '../gemma/chat-template.ts'
 import { type PromptToken, toMarkedText, toPromptTokens } from '../gemma/prompt-view.ts'
 import { PROBES } from '../release/probes.ts'
+import { readText } from '../text-file.ts'
 import type { Message, Prompt } from '../types.ts'
 import { SAMPLE } from './sample.ts'
 
@@ -86,10 +86,7 @@ async function promptsFrom(text: string | undefined, flags: Flags): Promise<Prom
 
 /** What is wrong inside, the template says. */
 async function readMessages(file: string): Promise<readonly Message[]> {
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    const why = cause.code === 'ENOENT' ? 'is not there' : `cannot be read (${cause.code})`
-    throw new FacetError('io_failed', `${file} ${why}; give a JSON file with --messages.`, { cause })
-  })
+  const text = await readText(file, { field: 'messages', advice: 'give a JSON file with --messages' })
   try {
     const json: unknown = JSON.parse(text)
     if (Array.isArray(json) && json.every((one) => typeof one === 'object' && one !== null)) return json

@@ -1,9 +1,9 @@
 /** `facet tune scores`: how good a reward model is on the pairs that were held out. */
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Command } from 'commander'
-import { FacetError } from '../errors.ts'
 import { toTerminal } from '../eval/report-text.ts'
+import { readText } from '../text-file.ts'
 import { rewardQuality } from '../tune/preference/reward-quality.ts'
 import { toRewardReport } from '../tune/preference/reward-report.ts'
 import { parseScores, SCORES_FILE } from '../tune/preference/scores.ts'
@@ -22,12 +22,9 @@ export function command(): Command {
 async function start(result: string, { out }: { readonly out?: string }): Promise<void> {
   const found = await stat(result).catch(() => undefined)
   const file = found?.isDirectory() ? join(result, SCORES_FILE) : result
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new FacetError(
-      'io_failed',
-      `${file} cannot be read (${cause.code}); give the result of a tuning of kind reward.`,
-      { cause },
-    )
+  const text = await readText(file, {
+    field: 'result',
+    advice: 'give the result of a tuning of kind reward',
   })
   const quality = rewardQuality(parseScores(text, file))
   const report = toRewardReport(result, quality)

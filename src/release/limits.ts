@@ -1,5 +1,4 @@
 /** What a release may not exceed: limits with defaults, and the file that changes them. */
-import { readFile } from 'node:fs/promises'
 import {
   ConfigProblem,
   count,
@@ -12,6 +11,7 @@ import {
   share,
 } from '../check.ts'
 import { FacetError } from '../errors.ts'
+import { readText } from '../text-file.ts'
 
 export const GATES = [
   'terms',
@@ -92,13 +92,7 @@ const PARTS: Fields = {
 
 /** @throws FacetError invalid_request, naming the field; io_failed */
 export async function readLimits(file: string): Promise<ReleaseLimits> {
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    const why = cause.code === 'ENOENT' ? 'is not there' : `cannot be read (${cause.code})`
-    throw new FacetError('io_failed', `${file} ${why}; give a JSON file with --gates.`, {
-      field: 'gates',
-      cause,
-    })
-  })
+  const text = await readText(file, { field: 'gates', advice: 'give a JSON file with --gates' })
   return toLimits(text, file)
 }
 

@@ -1,11 +1,12 @@
 /** The gates that read measurements: benchmarks against a baseline, memorization, personal data, the tuning data. */
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FacetError } from '../errors.ts'
 import { compareRuns } from '../eval/compare.ts'
 import type { StoredRun } from '../eval/kinds.ts'
 import type { Figure, Summary } from '../eval/summary.ts'
 import { toNumberText } from '../eval/text.ts'
+import { readText } from '../text-file.ts'
 import type { DataSummary } from '../tune/data/summary.ts'
 import { type Finding, failed, notRun, passed, percent } from './gate.ts'
 import type { ReleaseLimits } from './limits.ts'
@@ -104,12 +105,9 @@ export async function readDataSummary(path: string): Promise<DataSummary> {
     () => false,
   )
   const file = folder ? join(path, 'summary.json') : path
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    const why = cause.code === 'ENOENT' ? 'is not there' : `cannot be read (${cause.code})`
-    throw new FacetError('io_failed', `${file} ${why}; give the folder that facet tune data has written.`, {
-      field: 'data',
-      cause,
-    })
+  const text = await readText(file, {
+    field: 'data',
+    advice: 'give the folder that facet tune data has written',
   })
   try {
     const summary = JSON.parse(text) as DataSummary

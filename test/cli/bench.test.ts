@@ -102,7 +102,7 @@ describe('facet bench', () => {
     ],
     [
       ['bench', '--url', 'http://127.0.0.1:1/v1', '--dataset', 'none.json'],
-      'none.json cannot be read (ENOENT)',
+      'none.json is not there; check --dataset.',
       1,
     ],
     [['bench', '--url', 'http://127.0.0.1:1/v1'], 'Could not reach http://127.0.0.1:1', 1],

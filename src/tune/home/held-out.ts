@@ -1,7 +1,7 @@
 /** The loss of a model on held-out rows, asked as any model is asked: nats a token of what the assistant says. */
-import { readFile } from 'node:fs/promises'
 import { isObject } from '../../check.ts'
 import { FacetError } from '../../errors.ts'
+import { readText } from '../../text-file.ts'
 import type { Backend, Message } from '../../types.ts'
 
 export interface HeldOutLoss {
@@ -24,9 +24,7 @@ export interface Turn {
  * @throws FacetError io_failed, invalid_request with the line
  */
 export async function readTurns(file: string): Promise<Turn[]> {
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new FacetError('io_failed', `${file} cannot be read (${cause.code}); check it.`, { cause })
-  })
+  const text = await readText(file, { field: 'eval-data', advice: 'give rows of facet tune data' })
   const turns = text.split('\n').flatMap((line, index) => {
     if (line.trim() === '') return []
     const where = `${file}, line ${index + 1}`

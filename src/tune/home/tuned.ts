@@ -1,7 +1,10 @@
 /** `.facet/tuned.json`: what was tuned and brought home, by name, for endpoints and deployments to take. */
-import { join } from 'node:path'
+import { mkdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { isObject } from '../../check.ts'
+import { toIoError } from '../../convert/output.ts'
 import { FacetError } from '../../errors.ts'
+import { takeLock } from '../../file-lock.ts'
 import { readKept, writeKept } from '../../kept-json.ts'
 
 export interface Tuned {
@@ -38,9 +41,24 @@ export async function readTuned(folder: string): Promise<TunedModels> {
   throw new FacetError('invalid_request', `${file} is damaged; delete it and run facet tune fetch again.`)
 }
 
-/** Adds or replaces one; the file is written beside and renamed. @throws FacetError io_failed */
+/**
+ * Adds or replaces one; the others stay, whoever writes at the same time.
+ *
+ * @throws FacetError unavailable: another process is writing; io_failed
+ */
 export async function writeTuned(folder: string, name: string, tuned: Tuned): Promise<void> {
-  await writeKept(join(folder, FILE), { ...(await readTuned(folder)), [name]: tuned })
+  const file = join(folder, FILE)
+  try {
+    await mkdir(dirname(file), { recursive: true })
+  } catch (error) {
+    throw toIoError(error, file)
+  }
+  const lock = await takeLock(`${file}.lock`, `writing ${file}`)
+  try {
+    await writeKept(file, { ...(await readTuned(folder)), [name]: tuned })
+  } finally {
+    await lock[Symbol.asyncDispose]()
+  }
 }
 
 function isTuned(value: unknown): boolean {

@@ -1,8 +1,8 @@
 /** Mixtures of tuning data as a file names them: which files, in which proportions. */
-import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { ConfigProblem, mapOf, must } from '../../check.ts'
 import { FacetError } from '../../errors.ts'
+import { readText } from '../../text-file.ts'
 
 export interface Mixture {
   readonly name: string
@@ -23,9 +23,7 @@ export interface MixturePart {
  * @throws FacetError invalid_request, naming what is wrong; io_failed
  */
 export async function readMixtures(path: string): Promise<Mixture[]> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new FacetError('io_failed', `${path} cannot be read (${cause.code}); check the name.`, { cause })
-  })
+  const text = await readText(path, { field: 'mixtures', advice: 'check the name' })
   return mixturesFrom(text, path)
 }
 

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { loadConfig } from '../../../src/config/node.ts'
+import { takeLock } from '../../../src/file-lock.ts'
 import { readTuned, type Tuned, writeTuned } from '../../../src/tune/home/tuned.ts'
 import { temporary } from '../../convert/checkpoints.ts'
 import { JSON_ADAPTER } from '../../engine/adapter-fixtures.ts'
@@ -91,5 +92,13 @@ describe('what was tuned', () => {
     expect((await refusal(readTuned(folder))).message).toMatch(
       /tuned\.json is damaged; delete it and run facet tune fetch again\.$/,
     )
+  })
+  it('is refused while another process writes the list, so that no name is lost', async () => {
+    const folder = await temporary()
+    await writeTuned(folder, 'one', ADAPTER)
+    const list = join(folder, '.facet/tuned.json')
+    await using _ = await takeLock(`${list}.lock`, 'writing')
+    expect((await refusal(writeTuned(folder, 'two', ADAPTER))).code).toBe('unavailable')
+    expect(Object.keys(await readTuned(folder))).toEqual(['one'])
   })
 })

@@ -147,7 +147,7 @@ describe('a mixture', () => {
     await writeFile(join(folder, 'empty.jsonl'), '\n')
     await writeFile(join(folder, 'raw.jsonl'), `${row('fine')}\n{"messages":[]}\n`)
     await expect(readMixtures(join(folder, 'none.json'))).rejects.toThrow(
-      'none.json cannot be read (ENOENT); check',
+      'none.json is not there; check the name.',
     )
     await expect(drawn({ a: { 'none.jsonl': 1 } })).rejects.toThrow(
       'none.jsonl cannot be read (ENOENT); check',
