@@ -87,7 +87,7 @@ interface Source {
 /** What a job wrote to, its metrics alone, or a tuning by its name. */
 async function sourceOf(policy: string, config: string | undefined): Promise<Source> {
   const found = isBucket(policy) ? undefined : await stat(policy).catch(() => undefined)
-  if (isBucket(policy) || found) {
+  if (isBucket(policy) || found || policy.includes('/')) {
     const out = found?.isFile() ? dirname(policy) : policy
     return { out, lines: () => linesIn(out, found?.isFile() ? basename(policy) : METRICS_FILE) }
   }

@@ -121,14 +121,10 @@ async function register(
 /** Where it must be there, its absence is told. */
 async function configOf({ config, from }: Flags): Promise<LoadedConfig | undefined> {
   return loadConfig(config).catch((error: unknown) => {
-    if (
-      config === undefined &&
-      from !== undefined &&
-      error instanceof FacetError &&
-      error.code === 'io_failed'
-    )
-      return undefined
-    throw error
+    if (config !== undefined || !(error instanceof FacetError) || error.code !== 'io_failed') throw error
+    if (from !== undefined) return undefined
+    const says = 'There is no facet.config.ts here that says where the job wrote to; give it with --from.'
+    throw new FacetError('io_failed', says, { field: 'from', cause: error })
   })
 }
 

@@ -5,12 +5,13 @@ import { FacetError } from '../errors.ts'
 import { readInputs } from '../tune/job/inputs.ts'
 import type { Observation } from '../tune/job/job.ts'
 import { toJson, toText } from '../tune/job/report.ts'
+import { checkRows } from '../tune/job/rows.ts'
 import type { TuneKind } from '../tune/job/spec.ts'
 import { watchJob } from '../tune/job/watch.ts'
 import { acknowledgeTerms, addTermsFlag, GEMMA_LICENSE, type TermsFlags } from './accept-terms.ts'
 import { showSteps } from './steps.ts'
 import { addTuneFlags } from './tune-flags.ts'
-import { planTuning, TUNING_ARGUMENT, type TuneFlags, withTuning } from './tune-open.ts'
+import { planTuning, RUN_ARGUMENT, type TuneFlags, withTuning } from './tune-open.ts'
 import { pageOf, showJob, toLine } from './tune-show.ts'
 import { atWork } from './user-name.ts'
 
@@ -31,7 +32,7 @@ export function command(kind: TuneKind): Command {
     .description(
       `${SUMMARIES[kind]} Starts the job that facet.config.ts says, or goes on watching it. Ctrl+C leaves it running.`,
     )
-    .argument('<name>', TUNING_ARGUMENT)
+    .argument('<name>', RUN_ARGUMENT)
     .option('--config <file>', 'the file, or its folder (default: facet.config.ts, where there is one)')
     .option('--dry-run', 'show the plan with its price, and start nothing')
     .option('--json', 'with --dry-run: print JSON')
@@ -42,6 +43,7 @@ export function command(kind: TuneKind): Command {
 async function run(name: string, flags: Flags, kind: TuneKind): Promise<void> {
   const planned = await planTuning(name, flags, kind)
   const { plan, folder } = planned
+  await checkRows(plan.spec, folder)
   if (flags.dryRun) {
     process.stdout.write(flags.json ? toJson(plan) : toText(plan))
     return
@@ -73,5 +75,7 @@ async function run(name: string, flags: Flags, kind: TuneKind): Promise<void> {
     process.stderr.write(lines)
     throw new FacetError('unavailable', toLine(last))
   }
-  process.stdout.write(`${toLine(last)} The result is in ${plan.folders.out}/result.\n`)
+  process.stdout.write(
+    `${toLine(last)} The result is in ${plan.folders.out}/result; bring it home with facet tune fetch ${name} --from ${plan.folders.out}.\n`,
+  )
 }

@@ -1,5 +1,6 @@
 /** What `facet tune`'s commands share: the tuning by its name, its plan, where it runs, and Ctrl+C. */
 import { dirname, resolve } from 'node:path'
+import { type Command, Option } from 'commander'
 import { ConfigProblem } from '../check.ts'
 import { type LoadedConfig, loadConfig } from '../config/node.ts'
 import { FacetError } from '../errors.ts'
@@ -8,12 +9,13 @@ import { readData } from '../tune/job/inputs.ts'
 import type { JobPlan, Runner } from '../tune/job/job.ts'
 import { plan } from '../tune/job/plan.ts'
 import { openRunner } from '../tune/job/runners.ts'
-import type { TuneSpec } from '../tune/job/spec.ts'
+import { TUNE_KINDS, type TuneSpec } from '../tune/job/spec.ts'
 import { checkTuning, checkTuningName } from '../tune/job/spec-check.ts'
-import { withTuneFlags } from './tune-flags.ts'
+import { addTuneFlags, withTuneFlags } from './tune-flags.ts'
 import { untilStopped } from './until-stopped.ts'
 
 export const TUNING_ARGUMENT = 'a tuning of facet.config.ts'
+export const RUN_ARGUMENT: string = `${TUNING_ARGUMENT}, or any name with the options that describe it`
 
 export interface PlannedTuning {
   readonly plan: JobPlan
@@ -23,6 +25,21 @@ export interface PlannedTuning {
 
 export interface TuneFlags extends Readonly<Record<string, unknown>> {
   readonly config?: string
+  /** Of a tuning that the file has not. */
+  readonly kind?: TuneSpec['kind']
+}
+
+/** For commands that look at a run of any kind: what the file does not name is found by the options it was started with. */
+export function addRunFlags(command: Command): Command {
+  return addTuneFlags(
+    command
+      .option('--config <file>', 'the file, or its folder (default: facet.config.ts, where there is one)')
+      .addOption(
+        new Option('--kind <kind>', 'of a tuning that the options alone describe')
+          .choices(TUNE_KINDS)
+          .default('sft'),
+      ),
+  )
 }
 
 /**
@@ -49,7 +66,7 @@ export async function planTuning(
       `${name} is of kind ${written.kind}; run facet tune ${written.kind} ${name}.`,
       { field: `tunings.${name}.kind` },
     )
-  const spec = await linked({ ...(kind && { kind }), ...asked }, tunings, folder, [name])
+  const spec = await linked({ kind: kind ?? flags.kind, ...asked }, tunings, folder, [name])
   return { plan: plan(name, spec, await readData(spec, folder)), folder }
 }
 
@@ -90,7 +107,7 @@ async function linked(
 
 function checked(spec: Readonly<Record<string, unknown>>, name: string): TuneSpec {
   try {
-    checkTuningName(name, [name])
+    checkTuningName(name, ['name'])
     checkTuning(spec, [])
   } catch (error) {
     if (error instanceof ConfigProblem) throw new FacetError('invalid_request', error.message)
@@ -113,6 +130,6 @@ function unknown(name: string, names: readonly string[]): FacetError {
     ? `did you mean ${near}?`
     : names.length > 0
       ? `there are ${names.join(', ')}.`
-      : 'write it under tunings in facet.config.ts, or say it all with options.'
+      : 'write it under tunings in facet.config.ts, or describe it with options, --on first.'
   return new FacetError('invalid_request', `There is no tuning ${name}; ${hint}`)
 }

@@ -3,8 +3,7 @@ import { Command } from 'commander'
 import { call } from '../../deploy/waiting.ts'
 import { FacetError } from '../errors.ts'
 import { drawLoss, toCurves } from '../tune/home/curve.ts'
-import { addTuneFlags } from './tune-flags.ts'
-import { planTuning, TUNING_ARGUMENT, type TuneFlags, withTuning } from './tune-open.ts'
+import { addRunFlags, planTuning, RUN_ARGUMENT, type TuneFlags, withTuning } from './tune-open.ts'
 import { pageOf, toLine } from './tune-show.ts'
 
 interface Flags extends TuneFlags {
@@ -14,10 +13,9 @@ interface Flags extends TuneFlags {
 export function command(): Command {
   const made = new Command('status')
     .description('Say how a tuning does: its state and step; where it does not run, the one cause.')
-    .argument('<name>', TUNING_ARGUMENT)
-    .option('--config <file>', 'the file, or its folder (default: facet.config.ts, where there is one)')
+    .argument('<name>', RUN_ARGUMENT)
     .option('--json', 'print JSON, with every step so far')
-  return addTuneFlags(made).action(async (name: string, flags: Flags) => {
+  return addRunFlags(made).action(async (name: string, flags: Flags) => {
     const planned = await planTuning(name, flags)
     const seen = await withTuning(planned, ({ runner, plan, signal }) =>
       call(`look at ${name}`, (one) => runner.observe(plan, one), { signal }),

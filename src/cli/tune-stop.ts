@@ -1,17 +1,15 @@
 /** `facet tune stop`: ends a tuning, and proves that nothing of it costs money any more. */
 import { Command } from 'commander'
 import { showSteps } from './steps.ts'
-import { addTuneFlags } from './tune-flags.ts'
-import { planTuning, TUNING_ARGUMENT, type TuneFlags, withTuning } from './tune-open.ts'
+import { addRunFlags, planTuning, RUN_ARGUMENT, type TuneFlags, withTuning } from './tune-open.ts'
 
 export function command(): Command {
   const made = new Command('stop')
     .description(
       'End a tuning, and remove what it was started with. What it has written stays in the bucket: started again, it goes on from its last checkpoint.',
     )
-    .argument('<name>', TUNING_ARGUMENT)
-    .option('--config <file>', 'the file, or its folder (default: facet.config.ts, where there is one)')
-  return addTuneFlags(made).action(async (name: string, flags: TuneFlags) => {
+    .argument('<name>', RUN_ARGUMENT)
+  return addRunFlags(made).action(async (name: string, flags: TuneFlags) => {
     const { removed, left } = await withTuning(await planTuning(name, flags), ({ runner, plan, signal }) =>
       runner.stop(plan, { signal, onStep: showSteps(process.stderr) }),
     )

@@ -118,7 +118,7 @@ describe('facet tune fetch', () => {
   it.each([
     [
       ['--from', '/nowhere'],
-      /^facet: \/nowhere has no done\.json: the run has not ended; look at it with facet tune status\.$/,
+      /^facet: There is no folder \/nowhere; start the run, or name the folder that it wrote to\.$/,
     ],
     [[], /^facet: There is no tuning json in facet\.config\.ts; name one, or say --from\.$/],
   ])('says in one sentence what is wrong with %j', async (args, said) => {

@@ -101,7 +101,9 @@ function nothingLeft({ files, dropped, first }: Sieve): FacetError {
   const why = [...dropped].map(([reason, count]) => `${count} ${REASONS[reason]}`).join(', ')
   return new FacetError(
     'invalid_request',
-    `None of the ${rows} rows is left (${why}); the first of them is ${first}.`,
+    rows === 1
+      ? `The only row is not left: ${first}.`
+      : `None of the ${rows} rows is left (${why}); the first of them is ${first}.`,
     { field: 'files' },
   )
 }

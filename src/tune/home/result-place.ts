@@ -1,6 +1,6 @@
 /** Where a run's result lies: its folder in a bucket, or on this machine, read file by file. */
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createReadStream, existsSync } from 'node:fs'
 import { copyFile, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
 import { FacetError } from '../../errors.ts'
@@ -94,8 +94,10 @@ class LocalPlace implements ResultPlace {
 
   async text(path: string): Promise<string | undefined> {
     return readFile(join(this.label, path), 'utf8').catch((cause: NodeJS.ErrnoException) => {
-      if (cause.code === 'ENOENT') return undefined
-      throw this.#unreadable(cause)
+      if (cause.code !== 'ENOENT') throw this.#unreadable(cause)
+      if (existsSync(this.label)) return undefined
+      const says = `There is no folder ${this.label}; start the run, or name the folder that it wrote to.`
+      throw new FacetError('not_found', says, { field: 'from', cause })
     })
   }
 

@@ -60,6 +60,13 @@ function parsed(text: string, path: string): Readonly<Record<string, Readonly<Re
   } catch (cause) {
     throw wrong(path, 'is not JSON', EXAMPLE, cause)
   }
+  const twice = repeatedKey(text)
+  if (twice !== undefined)
+    throw wrong(
+      path,
+      `names ${JSON.stringify(twice)} twice`,
+      'give each mixture, and each of its files, once',
+    )
   try {
     CHECK(json, [])
     return json as Readonly<Record<string, Readonly<Record<string, number>>>>
@@ -67,6 +74,21 @@ function parsed(text: string, path: string): Readonly<Record<string, Readonly<Re
     if (!(error instanceof ConfigProblem)) throw error
     throw wrong(path, `is no list of mixtures: ${error.message.replace(/\.$/, '')}`, EXAMPLE, error)
   }
+}
+
+/** Of JSON that parses, the first key that its object has already; JSON.parse keeps the last one without a word. */
+function repeatedKey(json: string): string | undefined {
+  const open: Set<string>[] = []
+  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"(?:\s*:)?|[{}]/g)) {
+    if (token === '{') open.push(new Set())
+    else if (token === '}') open.pop()
+    else if (token.endsWith(':')) {
+      const key: string = JSON.parse(token.slice(0, -1))
+      if (open.at(-1)!.has(key)) return key
+      open.at(-1)!.add(key)
+    }
+  }
+  return undefined
 }
 
 function wrong(path: string, problem: string, advice: string, cause?: unknown): FacetError {

@@ -2,6 +2,7 @@
 import { JSON_ADAPTER } from '../../engine/adapter-fixtures.ts'
 import { fairJudge } from '../../eval/sxs/judging.ts'
 import { doneOf, filesIn } from '../../tune/home/results.ts'
+import { ROW } from '../../tune/job/specs.ts'
 import type { PageEntries } from '../entry.ts'
 import {
   checkpoint,
@@ -24,10 +25,10 @@ export const TUNING: readonly PageEntries[] = [
     page: 'docs/tuning.md',
     prepare: async (place) => {
       await tuningCluster(place)
-      place.write('tuning-data/train.jsonl', '{"messages":[]}\n'.repeat(40))
+      place.write('tuning-data/train.jsonl', ROW.repeat(40))
       configOf(place, 'docs/tuning.md')
       sample(place, 'gemma-2b-it-int4')
-      place.write('train.jsonl', '{"messages": []}\n')
+      place.write('train.jsonl', ROW)
       const { 'golden.json': _, ...adapter } = filesIn(JSON_ADAPTER)
       for (const [name, bytes] of Object.entries(adapter)) place.write(`out/result/${name}`, bytes)
       place.write('out/done.json', doneOf(adapter, { base: 'facet-tldr-24m' }))

@@ -47,7 +47,7 @@ describe('facet tune', () => {
       expect(done).toMatchObject({
         code: 0,
         stdout: expect.stringMatching(
-          /^SUCCEEDED: step 30 of 30, loss 0\.7500, attempt 2, preempted once\. The result is in gs:\/\/my-bucket\/tunings\/bees-[0-9a-f]{10}\/out\/result\.\n$/,
+          /^SUCCEEDED: step 30 of 30, loss 0\.7500, attempt 2, preempted once\. The result is in gs:\/\/my-bucket\/tunings\/bees-[0-9a-f]{10}\/out\/result; bring it home with facet tune fetch bees --from gs:\/\/\S+\/out\.\n$/,
         ),
       })
       expect(done.stderr).toMatch(/What runs[\s\S]*create Job tune-bees-[\s\S]* is started\./)

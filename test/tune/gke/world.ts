@@ -14,7 +14,7 @@ import { watchJob } from '../../../src/tune/job/watch.ts'
 import { kubeClient } from '../../deploy/k8s/api/client.ts'
 import { startApi } from '../../deploy/k8s/api/server.ts'
 import { Cluster } from '../../deploy/k8s/cluster/cluster.ts'
-import { sft as plain } from '../job/specs.ts'
+import { sft as plain, ROW } from '../job/specs.ts'
 import { Batch, type BatchOptions } from './batch.ts'
 import { FakeBucket } from './fake-bucket.ts'
 
@@ -46,7 +46,7 @@ export class World {
     const batch = new Batch(bucket, options)
     const cluster = new Cluster(await startApi(), { alone, controllers: batch })
     const folder = await mkdtemp(join(tmpdir(), 'facet-tuning-'))
-    await writeFile(join(folder, 'train.jsonl'), '{"messages":[]}\n'.repeat(40))
+    await writeFile(join(folder, 'train.jsonl'), ROW.repeat(40))
     return new World(cluster, bucket, batch, folder)
   }
 

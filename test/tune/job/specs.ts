@@ -2,6 +2,9 @@
 import type { JobData } from '../../../src/tune/job/job.ts'
 import type { TuneSpec } from '../../../src/tune/job/spec.ts'
 
+/** A line of data that the script of sft can read. */
+export const ROW = '{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}]}\n'
+
 export const sft: TuneSpec = {
   kind: 'sft',
   on: 'gke',

@@ -116,6 +116,11 @@ describe('a mixture', () => {
   })
 
   it.each([
+    [
+      '{"a": {"x": 1}, "\\u0061" : {"y": 1}}',
+      'names "a" twice; give each mixture, and each of its files, once.',
+    ],
+    ['{"a": {"x:{": 1, "x:{": 2}}', 'names "x:{" twice; give each mixture, and each of its files, once.'],
     ['no', 'is not JSON; write {"balanced": {"chat.jsonl": 2, "code.jsonl": 1}}.'],
     ['{}', 'names no mixture; write'],
     ['{"a": {}}', 'has no files in a; write'],

@@ -1,0 +1,26 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { planTuning } from '../../src/cli/tune-open.ts'
+import { temporary } from '../convert/checkpoints.ts'
+import { facet } from './facet.ts'
+
+const folder = await temporary()
+const data = join(folder, 'rows.jsonl')
+await writeFile(data, '{"messages":[{"role":"owner","content":"Hi"}]}\n')
+const flags = { on: 'local-docker', model: 'gemma-2b-it', data }
+
+it('a run that no file names is found again by the options it was started with', async () => {
+  for (const kind of ['sft', 'reward'] as const) {
+    const { plan } = await planTuning('bees', flags, kind)
+    const found = await planTuning('bees', { ...flags, kind })
+    expect(found.plan).toMatchObject({ kind, run: plan.run })
+  }
+})
+
+it('a start with rows that the job could not read is refused before there is a plan', async () => {
+  const options = ['--on', 'local-docker', '--model', 'gemma-2b-it', '--data', data]
+  const ran = await facet(['tune', 'sft', 'bees', '--dry-run', ...options])
+  expect(ran).toMatchObject({ code: 1, stdout: '' })
+  expect(ran.stderr).toContain('line 1: the role of message 1 must be user, but is "owner"')
+})
