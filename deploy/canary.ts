@@ -158,7 +158,8 @@ export function decide(state: CanaryState, seen: Observation, rules: CanaryRules
     return impatient
       ? { do: 'roll-back', why: `After ${toDuration(spentMs)} it is not proven: ${open}.` }
       : { do: 'wait', why: `${open}.` }
-  const summary = `${figures.map(({ says }) => says).join('; ')}. ${toExcluded(canary)}`
+  const unknown = canary.firstTokens.total === 0 ? '; first tokens are not counted here' : ''
+  const summary = `${figures.map(({ says }) => says).join('; ')}${unknown}. ${toExcluded(canary)}`
   if (spentMs < rules.stepMinutes * MINUTE_MS) return { do: 'wait', why: summary }
   const percent = rules.steps[state.step + 1]
   return percent === undefined ? { do: 'promote', why: summary } : { do: 'advance', percent, why: summary }

@@ -5,7 +5,7 @@ import { clusterOf } from './gke/cluster.ts'
 import { limitsOf, ratesOf } from './guard.ts'
 import { toApiServerPolicy } from './k8s/access.ts'
 import { type Source, toComputeClass } from './k8s/capacity.ts'
-import { type RouteCanary, toGateway, toPool } from './k8s/gateway.ts'
+import { type RouteCanary, toBackend, toGateway } from './k8s/gateway.ts'
 import { toGuard } from './k8s/guard.ts'
 import { hostShare } from './k8s/host.ts'
 import { toBase } from './k8s/manifests.ts'
@@ -258,7 +258,7 @@ function toExposure({ spec: { expose }, name, rollout }: GkePlan, serving: Servi
       ? ({ to: 'internet', hostname: expose.host, certificate: name } as const)
       : ({ to: 'vpc' } as const)
   const gateway = { ...GATEWAY, exposure }
-  if (rollout?.role === 'canary') return toPool(serving, gateway)
+  if (rollout?.role === 'canary') return toBackend(serving, gateway)
   return toGateway(serving, { ...gateway, ...(rollout && { canary: rollout.canary }) })
 }
 

@@ -24,13 +24,15 @@ export function toServiceAccount(
   )
 }
 
+export const SERVICE_PORT = 80
+
 /** Inside the cluster only. */
 export function toService(serving: Serving): KubeObject {
   return toObject('v1', 'Service', serving, {
     spec: {
       type: 'ClusterIP',
       selector: { ...selectorLabels(serving) },
-      ports: [{ name: 'http', port: 80, targetPort: 'http', protocol: 'TCP', appProtocol: 'http' }],
+      ports: [{ name: 'http', port: SERVICE_PORT, targetPort: 'http', protocol: 'TCP', appProtocol: 'http' }],
     },
   })
 }

@@ -167,10 +167,25 @@ export class KubeClient {
     previous = false,
   ): Promise<string[]> {
     const query = { container, tailLines: String(lines), ...(previous ? { previous: 'true' } : {}) }
-    const path = `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}/log`
-    const { status, text } = await this.#call({ method: 'GET', path, query }, signal)
+    const { status, text } = await this.#call({ method: 'GET', path: logPath(pod), query }, signal)
     // A container that has not started has no log.
-    return status === 200 ? text.split('\n').filter((line) => line !== '') : []
+    return status === 200 ? toLines(text) : []
+  }
+
+  /**
+   * What the node holds of a running container's log: it begins another file after 10 MiB.
+   *
+   * @throws FacetError where it cannot be read
+   */
+  async wholeLog(
+    pod: { readonly name: string; readonly namespace: string },
+    container: string,
+    signal: AbortSignal,
+  ): Promise<string[]> {
+    const call = { method: 'GET', path: logPath(pod), query: { container } } as const
+    const { status, text, retryAfterMs } = await this.#call(call, signal)
+    if (status === 200) return toLines(text)
+    throw toApiError({ title: `The log of ${container} in Pod ${pod.name}` }, status, text, retryAfterMs)
   }
 
   /**
@@ -251,3 +266,8 @@ export function toRef({ apiVersion, kind, metadata }: KubeObject): ObjectRef {
 
 const titleOf = ({ kind, name, namespace }: ObjectRef): string =>
   `${kind} ${name}${namespace === undefined ? '' : ` in ${namespace}`}`
+
+const logPath = (pod: { readonly name: string; readonly namespace: string }): string =>
+  `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}/log`
+
+const toLines = (text: string): string[] => text.split('\n').filter((line) => line !== '')

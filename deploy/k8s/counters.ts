@@ -1,6 +1,6 @@
-/** What the pods of a version have answered, read from their own metrics through the API server. */
+/** What the pods of a version have answered, read from their own metrics and logs through the API server. */
 import { FacetError } from '../../src/errors.ts'
-import type { Counters, Counts } from '../canary.ts'
+import type { Counters, Counts, FirstTokens } from '../canary.ts'
 import { serverOfImage } from '../servers.ts'
 import type { Json } from '../target.ts'
 import type { KubeClient } from './client.ts'
@@ -9,20 +9,27 @@ import { type KubeObject, selectorLabels } from './object.ts'
 import { parseMetrics, type Series, sumOf } from './prometheus.ts'
 import { type ServerMetrics, toServerMetrics } from './server-metrics.ts'
 
-/** Metrics that a canary can be judged by. */
-type Judged = ServerMetrics & Required<Pick<ServerMetrics, 'answered' | 'firstToken'>>
+/** Metrics that a canary can be judged by, and where its answers are counted. */
+type Judged = ServerMetrics & {
+  readonly firstToken: string
+  readonly answers: { readonly metric: string } | { readonly logOf: string }
+}
+
+type Answers = Pick<Counts, 'requests' | 'errors'>
 
 /** @throws FacetError unsupported for servers that do not count failures and first tokens */
 export function toJudged(image: string): Judged {
   const { name: server, title } = serverOfImage(image) ?? {}
   const metrics =
     server === undefined || server === 'hex-llm' ? undefined : toServerMetrics({ server, image })
-  const { answered, firstToken } = metrics ?? {}
-  if (metrics && answered !== undefined && firstToken !== undefined)
-    return { ...metrics, answered, firstToken }
+  const { answered, accessLog, firstToken } = metrics ?? {}
+  if (metrics && firstToken !== undefined) {
+    if (answered !== undefined) return { ...metrics, firstToken, answers: { metric: answered } }
+    if (accessLog !== undefined) return { ...metrics, firstToken, answers: { logOf: accessLog } }
+  }
   throw new FacetError(
     'unsupported',
-    `${title ?? image} does not count both what fails and how late first tokens are, so it has no canaries, as vLLM from 0.9 on has; change the deployment with facet up.`,
+    `${title ?? image} does not count both what fails and how late first tokens are, so it has no canaries, which vLLM from 0.9 on and JetStream have; change the deployment with facet up.`,
     { field: 'canary' },
   )
 }
@@ -39,9 +46,16 @@ export async function readCounters(
   const { items } = await client.list(kind, selector.join(','), signal)
   const read = items.filter(isReady).map(async (pod) => {
     const metrics = toJudged(imageOf(pod))
+    const { answers, firstToken, portNumber } = metrics
     const { name: own } = pod.metadata
-    const text = await client.fromPod({ name: own, namespace }, metrics.portNumber, '/metrics', signal)
-    return [own, toCounts(parseMetrics(text), metrics)] as const
+    const place = { name: own, namespace }
+    const [text, log] = await Promise.all([
+      client.fromPod(place, portNumber, '/metrics', signal),
+      'logOf' in answers ? client.wholeLog(place, answers.logOf, signal) : [],
+    ])
+    const series = parseMetrics(text)
+    const answered = 'metric' in answers ? countAnswers(series, answers.metric) : countLogged(log)
+    return [own, { ...answered, firstTokens: toFirstTokens(series, firstToken) }] as const
   })
   return Object.fromEntries(await Promise.all(read))
 }
@@ -49,30 +63,37 @@ export async function readCounters(
 /** Health checks, metrics and what only lists models say nothing of how it answers. */
 const isAnswer = (handler = ''): boolean => /^\/v1\/(chat\/)?completions$/.test(handler)
 
-/** A server that has answered nobody yet shows no series. */
-export function toCounts(
-  series: readonly Series[],
-  { answered, firstToken }: Pick<Judged, 'answered' | 'firstToken'>,
-): Counts {
+/** By the metric that counts HTTP answers. A server that has answered nobody yet shows no series. */
+export function countAnswers(series: readonly Series[], metric: string): Answers {
   const answers = (status?: string): number =>
     sumOf(
       series,
-      answered,
+      metric,
       (labels) => isAnswer(labels.handler) && (status === undefined || labels.status === status),
     )
+  return { requests: answers(), errors: answers('5xx') }
+}
+
+/** Uvicorn's line for an answer, such as `INFO: 10.8.0.1:40312 - "POST /generate HTTP/1.1" 200 OK`. */
+const LOGGED = /"POST \/generate(?:\?[^" ]*)? HTTP\/[\d.]+" ([1-5])\d\d\b/
+
+/** By the lines of an access log. One that has begun again counts from zero, as a replica does. */
+export function countLogged(lines: readonly string[]): Answers {
+  const classes = lines.flatMap((line) => LOGGED.exec(line)?.[1] ?? [])
+  return { requests: classes.length, errors: classes.filter((one) => one === '5').length }
+}
+
+/** @param metric histogram of seconds; where a server has none, no first token is counted */
+export function toFirstTokens(series: readonly Series[], metric: string): FirstTokens {
   const within = new Map<number, number>()
   for (const { name, labels, value } of series) {
     const upToMs = Number(labels.le) * 1000
-    if (name === `${firstToken}_bucket` && Number.isFinite(upToMs))
+    if (name === `${metric}_bucket` && Number.isFinite(upToMs))
       within.set(upToMs, (within.get(upToMs) ?? 0) + value)
   }
   return {
-    requests: answers(),
-    errors: answers('5xx'),
-    firstTokens: {
-      total: sumOf(series, `${firstToken}_count`),
-      buckets: [...within].map(([upToMs, count]) => ({ upToMs, count })).sort((a, b) => a.upToMs - b.upToMs),
-    },
+    total: sumOf(series, `${metric}_count`),
+    buckets: [...within].map(([upToMs, count]) => ({ upToMs, count })).sort((a, b) => a.upToMs - b.upToMs),
   }
 }
 

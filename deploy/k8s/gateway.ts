@@ -1,7 +1,7 @@
-/** One address in front of several replicas: Gateway, route, and the InferencePool with its endpoint picker. */
+/** One address in front of several replicas: Gateway, route, and for vLLM the InferencePool with its endpoint picker. */
 import { FacetError } from '../../src/errors.ts'
 import type { JsonObject } from '../target.ts'
-import { toGatewaySources, toIngressPolicy } from './access.ts'
+import { SERVICE_PORT, toGatewaySources, toIngressPolicy } from './access.ts'
 import { type KubeObject, objectLabels, selectorLabels, toObject } from './object.ts'
 import { CONTAINER_SECURITY } from './pod.ts'
 import { toServerMetrics } from './server-metrics.ts'
@@ -29,7 +29,7 @@ export interface Gateway {
 }
 
 export interface RouteCanary {
-  /** Of its InferencePool. */
+  /** Of its InferencePool or Service. */
   readonly name: string
   /** Share of the requests, 0 to 100. */
   readonly percent: number
@@ -59,22 +59,27 @@ export function toGateway(serving: Serving, gateway: Gateway): KubeObject[] {
       'apiKey is required for a gateway that the internet reaches: name the Secret that holds the key.',
       { field: 'apiKey' },
     )
-  return [...toPool(serving, gateway), toListener(serving, exposure), toRoute(serving, gateway)]
+  return [...toBackend(serving, gateway), toListener(serving, exposure), toRoute(serving, gateway)]
 }
 
-/** What a route sends requests to: the pool with its endpoint picker, and who may reach its pods. */
-export function toPool(serving: Serving, gateway: Gateway): KubeObject[] {
+/**
+ * The endpoint picker reads OpenAI's API: to a request whose body names no model, as those of JetStream and
+ * Triton, it answers 400. Their Service stands behind the route itself.
+ */
+const isPicked = ({ server }: Serving): boolean => server === 'vllm'
+
+/** What a route sends requests to, and who may reach its pods. */
+export function toBackend(serving: Serving, gateway: Gateway): KubeObject[] {
+  const metricsTo = (suffix: string, from: readonly JsonObject[]): KubeObject =>
+    toIngressPolicy(serving, suffix, from, [toServerMetrics(serving).portNumber])
+  const picker = { podSelector: { matchLabels: { ...selectorLabels(serving, 'picker') } } }
   return [
-    ...toPicker(serving, gateway.pickerImage),
-    toInferencePool(serving),
+    ...(isPicked(serving) ? [...toPicker(serving, gateway.pickerImage), toInferencePool(serving)] : []),
     ...toBackendPolicies(serving),
     toIngressPolicy(serving, 'gateway', toGatewaySources(gateway.proxyRange)),
-    toIngressPolicy(
-      serving,
-      'picker-metrics',
-      [{ podSelector: { matchLabels: { ...selectorLabels(serving, 'picker') } } }, API_SERVER],
-      [toServerMetrics(serving).portNumber],
-    ),
+    isPicked(serving)
+      ? metricsTo('picker-metrics', [picker, API_SERVER])
+      : metricsTo('api-server-metrics', [API_SERVER]),
   ]
 }
 
@@ -117,17 +122,17 @@ function toListener(serving: Serving, exposure: Exposure): KubeObject {
 }
 
 function toRoute(serving: Serving, { exposure, canary }: Gateway): KubeObject {
-  const pool = (name: string, weight: number): JsonObject => ({
-    group: 'inference.networking.k8s.io',
-    kind: 'InferencePool',
+  const backend = (name: string, weight: number): JsonObject => ({
+    ...toBackendKind(serving),
     name,
+    ...(isPicked(serving) ? {} : { port: SERVICE_PORT }),
     weight,
   })
-  // A pool without requests is not named: it may not be there yet, or be gone, and a route to it is refused.
+  // A backend without requests is not named: it may not be there yet, or be gone, and a route to it is refused.
   const backendRefs =
     canary === undefined || canary.percent === 0
-      ? [pool(serving.name, 1)]
-      : [pool(serving.name, 100 - canary.percent), pool(canary.name, canary.percent)]
+      ? [backend(serving.name, 1)]
+      : [backend(serving.name, 100 - canary.percent), backend(canary.name, canary.percent)]
   return toObject(
     'gateway.networking.k8s.io/v1',
     'HTTPRoute',
@@ -149,8 +154,14 @@ function toRoute(serving: Serving, { exposure, canary }: Gateway): KubeObject {
   )
 }
 
+function toBackendKind(serving: Serving): { readonly group: string; readonly kind: string } {
+  return isPicked(serving)
+    ? { group: 'inference.networking.k8s.io', kind: 'InferencePool' }
+    : { group: '', kind: 'Service' }
+}
+
 function toBackendPolicies(serving: Serving): KubeObject[] {
-  const targetRef = { group: 'inference.networking.k8s.io', kind: 'InferencePool', name: serving.name }
+  const targetRef = { ...toBackendKind(serving), name: serving.name }
   const paths = { vllm: '/health', 'tensorrt-llm': '/v2/health/ready' } as const
   const requestPath =
     serving.server === 'vllm' || serving.server === 'tensorrt-llm' ? paths[serving.server] : '/healthcheck'

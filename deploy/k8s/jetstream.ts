@@ -14,12 +14,14 @@ import {
   toResources,
 } from './pod.ts'
 import { httpGet, toProbes } from './probes.ts'
-import { HTTP_PORT, type JetstreamServing, type MaxtextServing, type Serving } from './serving.ts'
+import type { JetstreamServing, MaxtextServing, Serving } from './serving.ts'
 import { fromSecret } from './vllm.ts'
 
 /** gRPC of the engine, reached by the HTTP front in the same pod. */
 const ENGINE_PORT = 9000
 export const JETSTREAM_METRICS_PORT = 9100
+/** Name of the container of the HTTP front. */
+export const JETSTREAM_FRONT = 'http'
 
 export function toJetstreamDeployment(serving: JetstreamServing): KubeObject {
   return toTpuDeployment(serving, serving.httpImage, {
@@ -135,9 +137,9 @@ function toTpuDeployment(serving: Serving, httpImage: string, engine: JsonObject
         securityContext: CONTAINER_SECURITY,
       },
       {
-        name: 'http',
+        // Without arguments: its image has a command and no entry point, and they would take the command's place.
+        name: JETSTREAM_FRONT,
         image: httpImage,
-        args: [`--port=${HTTP_PORT}`],
         env: HOME,
         ports: HTTP_PORTS,
         resources: { requests: small, limits: small },

@@ -1,6 +1,6 @@
 /** What each version of a model server calls its metrics, and where it shows them. */
 import { FacetError } from '../../src/errors.ts'
-import { JETSTREAM_METRICS_PORT } from './jetstream.ts'
+import { JETSTREAM_FRONT, JETSTREAM_METRICS_PORT } from './jetstream.ts'
 import { type Serving, toImageTag } from './serving.ts'
 import { TRITON_METRICS_PORT } from './tensorrt-llm.ts'
 
@@ -18,6 +18,8 @@ export interface ServerMetrics {
   readonly firstToken?: string
   /** Counter of answered calls by `handler`, the path, and `status`, such as `5xx`. */
   readonly answered?: string
+  /** Name of the container whose log has a line for each answer, where no metric counts those that fail. */
+  readonly accessLog?: string
   /** Counter: requests that ended well. */
   readonly finished?: string
   /** Counter: generated tokens. */
@@ -77,7 +79,9 @@ export function toServerMetrics({ server, image }: Pick<Serving, 'server' | 'ima
         portNumber: JETSTREAM_METRICS_PORT,
         waiting: 'jetstream_prefill_backlog_size',
         cacheShare: 'jetstream_slots_used_percentage',
+        // Since 0.3; of images before it errors alone are known.
         firstToken: 'jetstream_time_to_first_token',
+        accessLog: JETSTREAM_FRONT,
         finished: 'jetstream_request_success_count_total',
         generated: 'jetstream_request_output_length_sum',
       }

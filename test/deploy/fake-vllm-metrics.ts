@@ -2,6 +2,7 @@
 
 type Labels = Readonly<Record<string, string>>
 
+/** vLLM and JetStream have the same. */
 const SECONDS = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
 
 export class VllmMetrics {
@@ -47,8 +48,8 @@ export class VllmMetrics {
       ...this.#gauge('vllm:num_requests_running', this.running),
       ...this.#gauge('vllm:num_requests_waiting', this.waiting),
       ...this.#gauge(`vllm:${cache}`, this.cacheShare),
-      ...this.#histogram('vllm:time_to_first_token_seconds', this.#firstToken),
-      ...this.#histogram(`vllm:${perToken}_seconds`, this.#perToken),
+      ...toHistogram('vllm:time_to_first_token_seconds', this.#labels, this.#firstToken),
+      ...toHistogram(`vllm:${perToken}_seconds`, this.#labels, this.#perToken),
       ...[...this.#counters].map(([series, value]) => `${series} ${value.toFixed(1)}`),
       '',
     ].join('\n')
@@ -69,19 +70,20 @@ export class VllmMetrics {
   #gauge(name: string, value: number): string[] {
     return [`# TYPE ${name} gauge`, `${line(name, this.#labels)} ${value.toFixed(1)}`]
   }
+}
 
-  #histogram(name: string, values: readonly number[]): string[] {
-    const within = (most: number): number => values.filter((value) => value <= most).length
-    const bucket = (le: string, count: number): string =>
-      `${line(`${name}_bucket`, { le, ...this.#labels })} ${count.toFixed(1)}`
-    return [
-      `# TYPE ${name} histogram`,
-      ...SECONDS.map((most) => bucket(String(most), within(most))),
-      bucket('+Inf', values.length),
-      `${line(`${name}_count`, this.#labels)} ${values.length.toFixed(1)}`,
-      `${line(`${name}_sum`, this.#labels)} ${values.reduce((sum, value) => sum + value, 0)}`,
-    ]
-  }
+/** @param values seconds */
+export function toHistogram(name: string, labels: Labels, values: readonly number[]): string[] {
+  const within = (most: number): number => values.filter((value) => value <= most).length
+  const bucket = (le: string, count: number): string =>
+    `${line(`${name}_bucket`, { le, ...labels })} ${count.toFixed(1)}`
+  return [
+    `# TYPE ${name} histogram`,
+    ...SECONDS.map((most) => bucket(String(most), within(most))),
+    bucket('+Inf', values.length),
+    `${line(`${name}_count`, labels)} ${values.length.toFixed(1)}`,
+    `${line(`${name}_sum`, labels)} ${values.reduce((sum, value) => sum + value, 0)}`,
+  ]
 }
 
 function line(name: string, labels: Labels): string {

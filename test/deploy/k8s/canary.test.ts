@@ -5,7 +5,7 @@ import { rulesOf } from '../../../deploy/canary.ts'
 import { abortCanary, type CanaryEnd, type CanaryOptions, runCanary } from '../../../deploy/canary-run.ts'
 import type { GkePlan } from '../../../deploy/gke.ts'
 import { KubernetesCanary } from '../../../deploy/k8s/canary.ts'
-import { toCounts, toJudged } from '../../../deploy/k8s/counters.ts'
+import { countAnswers, countLogged, toFirstTokens } from '../../../deploy/k8s/counters.ts'
 import { at, listOf } from '../../../deploy/k8s/json.ts'
 import { parseMetrics, sumOf } from '../../../deploy/k8s/prometheus.ts'
 import { KubernetesTarget } from '../../../deploy/k8s/target.ts'
@@ -14,10 +14,11 @@ import type { GkeSpec } from '../../../deploy/spec.ts'
 import { type JsonObject, OWNER_LABEL } from '../../../deploy/target.ts'
 import { type Up, up } from '../../../deploy/up.ts'
 import type { Clock } from '../../../deploy/waiting.ts'
-import { type FakeVllm, startVllm, type VllmBehaviour } from '../fake-vllm.ts'
-import { gkeGpu } from '../specs.ts'
+import { startVllm } from '../fake-vllm.ts'
+import { gkeGpu, gkeTpu } from '../specs.ts'
 import { kubeClient } from './api/client.ts'
-import { type Cluster, startCluster } from './cluster/cluster.ts'
+import { ask } from './cluster/ask.ts'
+import { type Behaviour, type Cluster, startCluster } from './cluster/cluster.ts'
 
 const planOf = (changes: Partial<GkeSpec> = {}): GkePlan =>
   plan('gemma', {
@@ -30,7 +31,6 @@ const OLD = planOf()
 const NEW = planOf({ contextTokens: 4096 })
 const RULES = rulesOf({ steps: [20, 50], stepMinutes: 3, minRequests: 20 })
 
-const CANARY_PODS = 'gemma-canary-'
 /** In each minute. */
 const REQUESTS = 40
 const ROUTE = 'gateway.networking.k8s.io/v1'
@@ -38,11 +38,14 @@ const ROUTE = 'gateway.networking.k8s.io/v1'
 let cluster: Cluster
 let nowMs: number
 /** Of the new version's servers. */
-let behaviour: Partial<VllmBehaviour>
+let behaviour: Partial<Behaviour>
+/** What requests come in for. */
+let asked: GkePlan
 beforeEach(async () => {
   cluster = await startCluster()
   nowMs = 0
   behaviour = {}
+  asked = OLD
   await brought(OLD)
 })
 afterEach(() => cluster.close())
@@ -55,8 +58,8 @@ const clock: Clock = {
     if (ms === 60_000)
       return new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('left'))))
     await cluster.settle()
-    for (const server of cluster.serversOf(CANARY_PODS))
-      if ('behaviour' in server) Object.assign((server as FakeVllm).behaviour, behaviour)
+    for (const server of cluster.serversOf(`${asked.name}-canary-`))
+      if (server.behaviour) Object.assign(server.behaviour, behaviour)
     await load()
     nowMs += 60_000
   },
@@ -64,12 +67,11 @@ const clock: Clock = {
 
 /** Requests come in by the gateway, which shares them out as the route says. */
 async function load(): Promise<void> {
-  const gateway = cluster.gateway('facet', 'gemma')
-  const ready = gateway && cluster.serversOf('gemma-').some(({ phase }) => phase === 'ready')
+  const { name, spec } = asked
+  const gateway = cluster.gateway('facet', name)
+  const ready = gateway && cluster.serversOf(`${name}-`).some(({ phase }) => phase === 'ready')
   if (!ready) return
-  const body = JSON.stringify({ model: 'gemma-7b-it', messages: [{ role: 'user', content: 'Hello' }] })
-  for (let one = 0; one < REQUESTS; one++)
-    await (await fetch(`${gateway}/v1/chat/completions`, { method: 'POST', body })).text()
+  for (let one = 0; one < REQUESTS; one++) await ask(gateway, spec.target)
 }
 
 const secretOf = (variable: string): string => `${variable}-value`
@@ -87,7 +89,7 @@ const stableGeneration = (): unknown => at(stable(), 'metadata', 'generation')
 
 /** Share of requests by pool. */
 function weights(): Record<string, number> {
-  const route = cluster.find(ROUTE, 'HTTPRoute', 'facet', 'gemma')
+  const route = cluster.find(ROUTE, 'HTTPRoute', 'facet', asked.name)
   const refs = listOf(at(listOf(at(route, 'spec', 'rules'))[0], 'backendRefs'))
   return Object.fromEntries(refs.map(({ name, weight }) => [String(name), Number(weight)]))
 }
@@ -105,8 +107,8 @@ function owned(owner: string): string[] {
 async function expectNothingLeft(): Promise<void> {
   // Pods go after what made them.
   await cluster.settle()
-  expect(owned('gemma.canary')).toEqual([])
-  expect(weights()).toEqual({ gemma: 1 })
+  expect(owned(`${asked.name}.canary`)).toEqual([])
+  expect(weights()).toEqual({ [asked.name]: 1 })
 }
 
 describe('a canary on GKE', () => {
@@ -232,6 +234,111 @@ describe('a canary on GKE', () => {
   })
 })
 
+describe('a canary of JetStream', () => {
+  const tpu = (maxSequences?: number): GkePlan =>
+    plan('tpu', {
+      ...gkeTpu,
+      replicas: { min: 1, max: 1 },
+      expose: { to: 'internal' },
+      ...(maxSequences !== undefined && { maxSequences }),
+    }) as GkePlan
+  const batch = (): string =>
+    JSON.stringify(at(cluster.find('apps/v1', 'Deployment', 'facet', 'tpu'), 'spec', 'template', 'spec'))
+
+  beforeEach(async () => {
+    asked = tpu()
+    await brought(asked)
+  })
+
+  it('is reached through its Service, since no endpoint picker reads its requests', async () => {
+    expect(await ask(cluster.gateway('facet', 'tpu')!, 'gke-tpu')).toBe(200)
+    expect(cluster.find('inference.networking.k8s.io/v1', 'InferencePool', 'facet', 'tpu')).toBeUndefined()
+  })
+
+  it('is promoted by the answers in the log of its front, and by its first tokens', async () => {
+    const seen: Record<string, number>[] = []
+    const end = await runCanary(canary(tpu(16)), { ...options(), onDecision: () => seen.push(weights()) })
+    expect(end).toMatchObject({
+      outcome: 'promoted',
+      why: expect.stringMatching(/^errors 0 of \d+ .*; first tokens after 60 ms 0 of \d+ /),
+    })
+    expect(seen[0]).toEqual({ tpu: 80, 'tpu-canary': 20 })
+    expect(batch()).toContain('--override_batch_size=16')
+    await expectNothingLeft()
+  })
+
+  it.each([
+    ['errors', { errorRate: 0.5 }, /^errors \d+ of \d+ \(\d+\.\d%\) against 0 of \d+/],
+    ['slow first tokens', { firstTokenMs: 900 }, /^first tokens after 60 ms \d+ of \d+ \(100\.0%\)/],
+  ] as const)('is rolled back for %s', async (_, bad, why) => {
+    behaviour = bad
+    const end = await runCanary(canary(tpu(16)), options())
+    expect(end).toMatchObject({ outcome: 'rolled-back', why: expect.stringMatching(why) })
+    expect(batch()).toContain('--override_batch_size=30')
+    await expectNothingLeft()
+  })
+
+  it('is judged by errors alone where its version counts no first tokens, and says so', async () => {
+    behaviour = { firstTokenMs: Number.POSITIVE_INFINITY }
+    const end = await runCanary(canary(tpu(16)), options())
+    expect(end).toMatchObject({
+      outcome: 'promoted',
+      why: expect.stringContaining('; first tokens are not counted here. '),
+    })
+  })
+
+  it('is not taken for one without errors where the log cannot be read for a while', async () => {
+    const waits: string[] = []
+    const end = await runCanary(canary(tpu(16)), {
+      ...options(),
+      onDecision: ({ why }) => {
+        waits.push(why)
+        if (waits.length !== 1) return
+        for (let one = 0; one < 3; one++)
+          cluster.api.faults.push({
+            fits: ({ path }) => path.endsWith('/log'),
+            does: { status: 503, body: 'busy' },
+          })
+      },
+    })
+    expect(waits[1]).toMatch(/The log of http in Pod tpu-/)
+    expect(end).toMatchObject({ outcome: 'promoted' })
+  })
+})
+
+describe('the log of JetStream’s front', () => {
+  const line = (method: string, path: string, status: number): string =>
+    `INFO:     10.8.0.1:40312 - "${method} ${path} HTTP/1.1" ${status} Whatever`
+
+  it('tells answers and failures, and not health checks', () => {
+    const lines = [
+      'ERROR:root:Exception in generate',
+      line('GET', '/healthcheck', 500),
+      line('POST', '/generate', 200),
+      line('POST', '/generate', 422),
+      line('POST', '/generate', 500),
+      '    raise fastapi.HTTPException(status_code=500, detail=str(e))',
+    ]
+    expect(countLogged(lines)).toEqual({ requests: 3, errors: 1 })
+  })
+
+  it('never tells more failures than answers, or more answers than lines, whatever is in it', () => {
+    const noise = fc.oneof(
+      fc.string(),
+      fc
+        .tuple(fc.constantFrom('GET', 'POST'), fc.constantFrom('/generate', '/', '/generates'), fc.nat(999))
+        .map(([method, path, status]) => line(method, path, status)),
+    )
+    fc.assert(
+      fc.property(fc.array(noise), (lines) => {
+        const { requests, errors } = countLogged(lines)
+        expect(errors).toBeLessThanOrEqual(requests)
+        expect(requests).toBeLessThanOrEqual(lines.length)
+      }),
+    )
+  })
+})
+
 describe('metrics of a pod', () => {
   it('are read as vLLM writes them, whatever else is in them', async () => {
     const vllm = await startVllm({ version: '0.10.0' })
@@ -242,10 +349,12 @@ describe('metrics of a pod', () => {
         await (await fetch(`${vllm.url}/v1/completions`, { method: 'POST', body })).text()
       await (await fetch(`${vllm.url}/v1/models`)).text()
       const text = await (await fetch(`${vllm.url}/metrics`)).text()
-      const counts = toCounts(parseMetrics(text), toJudged('docker.io/vllm/vllm-openai:v0.10.0'))
-      expect(counts).toMatchObject({ requests: 8, errors: 2, firstTokens: { total: 6 } })
-      expect(counts.firstTokens.buckets).toContainEqual({ upToMs: 80, count: 0 })
-      expect(counts.firstTokens.buckets).toContainEqual({ upToMs: 100, count: 6 })
+      const series = parseMetrics(text)
+      expect(countAnswers(series, 'http_requests_total')).toEqual({ requests: 8, errors: 2 })
+      const firstTokens = toFirstTokens(series, 'vllm:time_to_first_token_seconds')
+      expect(firstTokens.total).toBe(6)
+      expect(firstTokens.buckets).toContainEqual({ upToMs: 80, count: 0 })
+      expect(firstTokens.buckets).toContainEqual({ upToMs: 100, count: 6 })
     } finally {
       await vllm.close()
     }

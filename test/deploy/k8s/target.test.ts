@@ -313,7 +313,8 @@ describe('status', () => {
     api.put(pod({ waiting: { reason: 'CrashLoopBackOff' } }, last))
     api.logs.set(
       'gemma-1/server',
-      'huggingface_hub.errors.GatedRepoError: 403 Client Error. Cannot access gated repo for url https://huggingface.co/google/gemma-7b-it.\n',
+      () =>
+        'huggingface_hub.errors.GatedRepoError: 403 Client Error. Cannot access gated repo for url https://huggingface.co/google/gemma-7b-it.\n',
     )
     expect(await cause()).toBe('GATED_MODEL')
     expect(

@@ -67,7 +67,8 @@ export class TrainingPods {
     life.training ??= this.#start(pod)
     const ended = life.training.advance()
     const { name } = identityOf(pod)
-    cluster.api.logs.set(`${name}/train`, `${life.training.log.join('\n')}\n`)
+    const { log } = life.training
+    cluster.api.logs.set(`${name}/train`, () => `${log.join('\n')}\n`)
     if (!ended) {
       setContainer(cluster, pod, 'Running', { running: { startedAt: '2026-01-01T00:00:00Z' } })
       return this.#isMoving(life.training)

@@ -88,7 +88,7 @@ function read(state: State, place: Place, { query }: Call): Reply | WatchReply {
     const stored = required(store, place)
     if (subresource === 'log') {
       const container = query.get('container') ?? ''
-      return { status: 200, body: state.logs.get(`${name}/${container}`) ?? '' }
+      return { status: 200, body: state.logs.get(`${name}/${container}`)?.() ?? '' }
     }
     if (subresource === 'scale') return { status: 200, body: toScale(stored) }
     return { status: 200, body: toAnswer(stored, type) }

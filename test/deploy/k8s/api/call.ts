@@ -26,7 +26,7 @@ export interface Reply {
 export interface State {
   readonly store: Store
   readonly warnings: ReadonlyMap<string, string>
-  readonly logs: ReadonlyMap<string, string>
+  readonly logs: ReadonlyMap<string, () => string>
   readonly users: ReadonlyMap<string, string>
   /** Where Services lead to. */
   route: Route

@@ -38,7 +38,7 @@ export interface FakeApi {
   /** Warnings for writes of a kind, as PodSecurity gives them. */
   readonly warnings: Map<string, string>
   /** The log of a container by `pod/container`. */
-  readonly logs: Map<string, string>
+  readonly logs: Map<string, () => string>
   /** Users by token; those outside `admins` may do nothing. */
   readonly users: Map<string, string>
   /** Where Services and pods lead to; nowhere, until a test says so. */
@@ -60,7 +60,7 @@ export async function startApi(): Promise<FakeApi> {
   const state = {
     store,
     warnings: new Map<string, string>(),
-    logs: new Map<string, string>(),
+    logs: new Map<string, () => string>(),
     users: new Map([[ADMIN_TOKEN, 'admin']]),
     route: (() => undefined) as Route,
   }

@@ -13,11 +13,22 @@ import { scaleStep } from './scaling.ts'
 import { type ServerOptions, serverFor } from './servers.ts'
 import { deploymentStep, jobStep } from './workloads.ts'
 
+export interface Behaviour {
+  /** Of requests that are answered 500, 0 to 1. */
+  errorRate: number
+  /** What its histogram says that a first token takes. */
+  firstTokenMs: number
+}
+
 /** What runs in a pod. */
 export interface PodServer {
   readonly url: string
   readonly phase: 'refused' | 'loading' | 'ready' | 'exited'
   readonly log: readonly string[]
+  /** Where containers beside the server write a log of their own. */
+  logOf?(container: string): readonly string[]
+  /** How it answers, for a test to change. */
+  readonly behaviour?: Behaviour
   advance(): Promise<void>
   close(): Promise<void>
 }

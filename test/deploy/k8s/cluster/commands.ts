@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { GkeSpec } from '../../../../deploy/spec.ts'
 import { facet, type Ran, type RunOptions } from '../../../cli/facet.ts'
-import type { FakeVllm, VllmBehaviour } from '../../fake-vllm.ts'
-import { type Cluster, type ClusterOptions, startCluster } from './cluster.ts'
+import { ask } from './ask.ts'
+import { type Behaviour, type Cluster, type ClusterOptions, startCluster } from './cluster.ts'
 
 export const CONTEXT = 'gke_my-project_us-central1_facet'
 
@@ -13,6 +13,8 @@ export class Commands {
   readonly cluster: Cluster
   readonly folder: string
   readonly #env: Readonly<Record<string, string>>
+
+  #target: GkeSpec['target'] = 'gke-gpu'
 
   private constructor(cluster: Cluster, folder: string, kubeconfig: string) {
     this.cluster = cluster
@@ -30,6 +32,7 @@ export class Commands {
 
   /** What facet.config.ts says from now on. */
   configure(spec: GkeSpec): Promise<void> {
+    this.#target = spec.target
     const config = JSON.stringify({ deployments: { gemma: spec } })
     return writeFile(join(this.folder, 'facet.config.ts'), `export default ${config}\n`)
   }
@@ -45,17 +48,15 @@ export class Commands {
   }
 
   /** Asks by the gateway for as long as something else goes on. @param canary how its servers behave */
-  async whileAsked<T>(running: Promise<T>, canary: Partial<VllmBehaviour> = {}): Promise<T> {
+  async whileAsked<T>(running: Promise<T>, canary: Partial<Behaviour> = {}): Promise<T> {
     let over = false
     const done = running.finally(() => {
       over = true
     })
-    const body = JSON.stringify({ model: 'gemma-7b-it', messages: [{ role: 'user', content: 'Hello' }] })
     while (!over) {
-      for (const server of this.cluster.serversOf('gemma-canary-'))
-        if ('behaviour' in server) Object.assign((server as FakeVllm).behaviour, canary)
-      const gateway = this.cluster.gateway('facet', 'gemma')
-      await (await fetch(`${gateway}/v1/chat/completions`, { method: 'POST', body })).text()
+      for (const { behaviour } of this.cluster.serversOf('gemma-canary-'))
+        if (behaviour) Object.assign(behaviour, canary)
+      await ask(this.cluster.gateway('facet', 'gemma')!, this.#target)
     }
     return done
   }

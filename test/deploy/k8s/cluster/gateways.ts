@@ -2,6 +2,7 @@
 import { type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { at, listOf } from '../../../../deploy/k8s/json.ts'
 import type { JsonObject } from '../../../../deploy/target.ts'
+import { isObject } from '../../../../src/check.ts'
 import { Loopback, textOf } from '../../loopback.ts'
 import { type Cluster, identityOf } from './cluster.ts'
 
@@ -11,7 +12,7 @@ export class Gateways {
   readonly #cluster: Cluster
   /** By uid of the Gateway. */
   readonly #balancers = new Map<string, Loopback>()
-  /** Requests so far, by backend: each gets its share exactly, not by chance. */
+  /** Requests so far, by backend and weight: each gets its share exactly, not by chance. */
   readonly #sent = new Map<string, number>()
 
   constructor(cluster: Cluster) {
@@ -75,6 +76,9 @@ export class Gateways {
   ): Promise<void> {
     const text = await textOf(asked)
     const backend = this.#backend(namespace, name, String(asked.headers.host))
+    // As the endpoint picker answers, which has to find the model in the body.
+    if (backend?.kind === 'InferencePool' && asked.method === 'POST' && !namesModel(text))
+      return void response.writeHead(400).end('inference error: BadRequest - model not found in request body')
     const to = backend && this.#cluster.pick(namespace, this.#selectorOf(namespace, backend))
     if (!to) return void response.writeHead(backend ? 503 : 404).end('no healthy upstream')
     const { host: _, ...headers } = asked.headers
@@ -125,4 +129,10 @@ export class Gateways {
   }
 }
 
-const keyOf = ({ kind, name }: JsonObject): string => `${String(kind)}/${String(name)}`
+function namesModel(body: string): boolean {
+  const json: unknown = JSON.parse(body)
+  return isObject(json) && typeof json.model === 'string'
+}
+
+const keyOf = ({ kind, name, weight = 1 }: JsonObject): string =>
+  `${String(kind)}/${String(name)}/${String(weight)}`

@@ -116,7 +116,10 @@ export class Pods {
     if (phase !== 'ready' && phase !== 'exited') await server.advance()
     const name = identityOf(pod).name
     for (const container of containersOf(pod))
-      this.#cluster.api.logs.set(`${name}/${String(container.name)}`, `${server.log.join('\n')}\n`)
+      this.#cluster.api.logs.set(`${name}/${String(container.name)}`, () => {
+        const lines = server.logOf?.(String(container.name)) ?? server.log
+        return `${lines.join('\n')}\n`
+      })
     const moved = server.log.length > lines || server.phase !== phase
     if (server.phase !== 'exited')
       return (
