@@ -200,7 +200,7 @@ describe('facet tune scores', () => {
 
   it('refuses a folder without scores', async () => {
     await expect(said('tune', 'scores', await freshFolder())).rejects.toThrow(
-      /scores\.jsonl cannot be read \(ENOENT\)/,
+      /scores\.jsonl is not there; give the result of a tuning of kind reward\.$/,
     )
   })
 })
