@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { FacetError } from '../errors.ts'
 import { toTerminal } from '../eval/report-text.ts'
-import { tuningTurns, turnIds } from '../gemma/chat-template.ts'
-import { readTunedModel } from '../tune/data/template.ts'
+import { tuningTurns } from '../gemma/chat-template.ts'
+import { lengthOf, readTunedModel } from '../tune/data/template.ts'
 import { fitStrengths } from '../tune/preference/bradley-terry.ts'
 import { type CurateOptions, curate } from '../tune/preference/curate.ts'
 import { type Judged, toComparison } from '../tune/preference/judged.ts'
@@ -15,8 +15,6 @@ import { toRatingReport } from '../tune/preference/rating-report.ts'
 import { ratingsOf } from '../tune/preference/ratings.ts'
 import { writePreferences, writeReported } from '../tune/preference/write-preferences.ts'
 import { toCount, toWhole } from './argument.ts'
-
-const BOS_TOKENS = 1
 
 interface Flags {
   readonly out?: string
@@ -103,9 +101,7 @@ async function contextOf({ model, context }: Flags): Promise<CurateOptions['cont
   return {
     tokens: Math.min(context ?? contextTokens, contextTokens),
     lengthOf: (prompt, answer) =>
-      tuningTurns([...prompt, { role: 'assistant', content: answer }])
-        .map((turn) => turnIds(turn, tokenizer).length)
-        .reduce((sum, length) => sum + length, BOS_TOKENS),
+      lengthOf(tuningTurns([...prompt, { role: 'assistant', content: answer }]), tokenizer),
   }
 }
 

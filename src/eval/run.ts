@@ -3,6 +3,7 @@ import { type Clock, systemClock } from '../client/deadline.ts'
 import { untilTick } from '../client/until-tick.ts'
 import { type ErrorCode, FacetError, toFacetError } from '../errors.ts'
 import type { ModelSpec, Usage } from '../types.ts'
+import { backoffMs, TRIES } from './backoff.ts'
 import { type JsonObject, RunFolder, type Sample } from './run-folder.ts'
 import { NOTHING, plus, type Spent, spentBy, spentOn } from './spent.ts'
 
@@ -49,8 +50,6 @@ export interface RunResult {
 }
 
 const CONCURRENCY = 4
-/** An item that fails for a reason that passes is tried so often in all. */
-const TRIES = 6
 /** What may be over the next time; all else is the item's fault, or this server's for good. */
 const PASSING: readonly ErrorCode[] = [
   'rate_limited',
@@ -62,8 +61,6 @@ const PASSING: readonly ErrorCode[] = [
   'unavailable',
   'timeout',
 ]
-const FIRST_WAIT_MS = 1000
-const LONGEST_WAIT_MS = 60_000
 /** So many items in a row that fail for good are no accident of theirs. */
 const ROW_OF_FAILURES = 10
 
@@ -176,8 +173,7 @@ class Work<Item extends { readonly id: string }> {
         const error = toFacetError(thrown)
         const again = PASSING.includes(error.code)
         if (signal.aborted || !again || tries === TRIES) throw error
-        const waitMs = error.retryAfterMs ?? Math.min(FIRST_WAIT_MS * 2 ** (tries - 1), LONGEST_WAIT_MS)
-        const untilMs = this.#clock.ticks() + waitMs
+        const untilMs = this.#clock.ticks() + backoffMs(error, tries)
         // Who is told to wait speaks for all: they ask the same server.
         if (error.status === 429) this.#quietUntilMs = Math.max(this.#quietUntilMs, untilMs)
         else await untilTick(untilMs, this.#clock, signal)

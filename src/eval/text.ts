@@ -1,5 +1,6 @@
 /** How figures read: shares as percent with one decimal, as tables of papers have them. */
 import { toText } from '../chart/axis.ts'
+import type { Interval } from './intervals.ts'
 import type { Figure, Measure } from './summary.ts'
 
 export function toNumberText(value: number, unit: Measure['unit']): string {
@@ -11,7 +12,11 @@ export function toFigureText({ value, unit }: Figure): string {
 }
 
 export function toIntervalText({ interval, unit }: Figure): string {
-  return interval === null ? '-' : `[${interval.map((end) => toNumberText(end, unit)).join(', ')}]`
+  return interval === null ? '-' : toRangeText(interval, (end) => toNumberText(end, unit))
+}
+
+export function toRangeText(ends: Interval, format: (end: number) => string): string {
+  return `[${ends.map(format).join(', ')}]`
 }
 
 export function toCount(count: number, noun: string): string {

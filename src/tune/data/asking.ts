@@ -2,12 +2,10 @@
 import { type Clock, systemClock } from '../../client/deadline.ts'
 import { untilTick } from '../../client/until-tick.ts'
 import { toFacetError } from '../../errors.ts'
+import { backoffMs, TRIES } from '../../eval/backoff.ts'
 
 /** Rows that one service is asked about at the same time. */
 const AT_ONCE = 8
-const TRIES = 6
-const FIRST_WAIT_MS = 1000
-const LONGEST_WAIT_MS = 60_000
 
 /** One service. */
 export class Asking {
@@ -42,8 +40,7 @@ export class Asking {
         const error = toFacetError(thrown)
         if (error.retry === 'never' || error.code === 'internal' || signal.aborted || tries === TRIES)
           throw error
-        const waitMs = error.retryAfterMs ?? Math.min(FIRST_WAIT_MS * 2 ** (tries - 1), LONGEST_WAIT_MS)
-        await untilTick(this.#clock.ticks() + waitMs, this.#clock, signal)
+        await untilTick(this.#clock.ticks() + backoffMs(error, tries), this.#clock, signal)
       }
     }
   }

@@ -38,6 +38,11 @@ export interface Fitted {
 
 const BOS_TOKENS = 1
 
+/** Of a whole conversation, with bos and all control tokens. */
+export function lengthOf(turns: readonly Turn[], tokenizer: Tokenizer): number {
+  return turns.reduce((sum, turn) => sum + turnIds(turn, tokenizer).length, BOS_TOKENS)
+}
+
 /**
  * The conversation, if it fits. Truncated, its last exchanges are left out until it does; of a single exchange the end
  * of the answer is cut off.
@@ -51,25 +56,22 @@ export function fitted(
   truncate: boolean,
 ): Fitted {
   const lengths = turns.map((turn) => turnIds(turn, tokenizer).length)
-  const lengthOf = (count: number): number =>
+  const lengthOfFirst = (count: number): number =>
     lengths.slice(0, count).reduce((sum, length) => sum + length, BOS_TOKENS)
-  const all = lengthOf(turns.length)
+  const all = lengthOfFirst(turns.length)
   if (all <= contextTokens) return { turns, tokens: all, truncated: false }
   const tooLong = new Rejection('too-long', `it has ${all} tokens, and the context ${contextTokens}`)
   if (!truncate) throw tooLong
   // Turns alternate, the user's first: an even number of them ends with an answer.
   for (let count = turns.length - 2; count >= 2; count -= 2) {
-    const tokens = lengthOf(count)
+    const tokens = lengthOfFirst(count)
     if (tokens <= contextTokens) return { turns: turns.slice(0, count), tokens, truncated: true }
   }
   const [asked, answer] = turns as [Turn, Turn]
-  const answered = cutTo(answer, contextTokens - lengthOf(1), tokenizer)
+  const answered = cutTo(answer, contextTokens - lengthOfFirst(1), tokenizer)
   if (!answered) throw tooLong
-  return {
-    turns: [asked, answered],
-    tokens: lengthOf(1) + turnIds(answered, tokenizer).length,
-    truncated: true,
-  }
+  const cut = [asked, answered]
+  return { turns: cut, tokens: lengthOf(cut, tokenizer), truncated: true }
 }
 
 /** Undefined: nothing of it fits. */

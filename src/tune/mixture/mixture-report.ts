@@ -1,12 +1,11 @@
 /** Which mixture is the best, as far as the judgements tell: table, chart and a sentence. */
 import type { Report } from '../../eval/report.ts'
 import type { ModelSettings } from '../../eval/summary.ts'
-import { toCount, toNumberText } from '../../eval/text.ts'
+import { toCount, toNumberText, toRangeText } from '../../eval/text.ts'
 import type { JudgedMixture } from './judge-mixtures.ts'
 
 const percent = (share: number): string => toNumberText(share, 'share')
-const intervalOf = ({ preference }: JudgedMixture): string =>
-  `[${preference.interval.map(percent).join(', ')}]`
+const intervalOf = ({ preference }: JudgedMixture): string => toRangeText(preference.interval, percent)
 
 /** The best first; those without any verdict last. */
 export function ranked(mixtures: readonly JudgedMixture[]): JudgedMixture[] {

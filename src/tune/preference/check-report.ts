@@ -1,7 +1,7 @@
 /** The check of a policy as a report: what is flagged, and reward, KL and win rate over the same steps. */
 import type { Axis, Chart, Lines } from '../../chart/chart.ts'
 import type { Report, Table } from '../../eval/report.ts'
-import { toNumberText } from '../../eval/text.ts'
+import { toNumberText, toRangeText } from '../../eval/text.ts'
 import type { PolicyCheck, PolicyStep } from './hacking.ts'
 import type { Trend } from './trend.ts'
 
@@ -79,7 +79,7 @@ function winRateTable({ winRates }: PolicyCheck): Table {
     rows: winRates.map(({ step, rate, interval, wins, ties, losses }) => [
       String(step),
       rate === null ? '-' : percent(rate),
-      `[${interval.map(percent).join(', ')}]`,
+      toRangeText(interval, percent),
       ...[wins, ties, losses].map(String),
     ]),
   }
@@ -88,7 +88,7 @@ function winRateTable({ winRates }: PolicyCheck): Table {
 function trendTable({ stretches }: PolicyCheck): Table {
   const said = ({ change, interval }: Trend, format: (value: number) => string): string[] => [
     format(change),
-    `[${interval.map(format).join(', ')}]`,
+    toRangeText(interval, format),
   ]
   return {
     caption: 'Change from each checkpoint to the last, with intervals that hold together',

@@ -1,8 +1,7 @@
 /** Ratings as a report: table and chart, the same for terminals and pages. */
 import type { Bars } from '../../chart/chart.ts'
-import type { Interval } from '../../eval/intervals.ts'
 import type { Report, Table } from '../../eval/report.ts'
-import { toCount, toNumberText } from '../../eval/text.ts'
+import { toCount, toNumberText, toRangeText } from '../../eval/text.ts'
 import type { Ratings } from './ratings.ts'
 
 export function toRatingReport(files: readonly string[], ratings: Ratings): Report {
@@ -34,9 +33,9 @@ function ratingTable({ ratings, baseline }: Ratings): Table {
     rows: ratings.map((rating) => [
       rating.player,
       String(Math.round(rating.elo)),
-      said(rating.eloInterval, (value) => String(Math.round(value))),
+      toRangeText(rating.eloInterval, (value) => String(Math.round(value))),
       toNumberText(rating.winRate, 'share'),
-      said(rating.winRateInterval, (value) => toNumberText(value, 'share')),
+      toRangeText(rating.winRateInterval, (value) => toNumberText(value, 'share')),
       String(rating.wins),
       String(rating.ties),
       String(rating.losses),
@@ -58,8 +57,4 @@ function ratingChart({ ratings, baseline }: Ratings): Bars {
     max: 1,
     format: (share) => toNumberText(share, 'share'),
   }
-}
-
-function said(interval: Interval, format: (value: number) => string): string {
-  return `[${interval.map(format).join(', ')}]`
 }

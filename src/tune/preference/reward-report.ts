@@ -1,8 +1,7 @@
 /** What a reward model's quality comes to, as a report: tables, the reliability curve, and what to beware of. */
 import type { Chart } from '../../chart/chart.ts'
-import type { Interval } from '../../eval/intervals.ts'
 import type { Report, Table } from '../../eval/report.ts'
-import { toCount, toNumberText } from '../../eval/text.ts'
+import { toCount, toNumberText, toRangeText } from '../../eval/text.ts'
 import type { RewardQuality, Share } from './reward-quality.ts'
 
 export function toRewardReport(name: string, quality: RewardQuality): Report {
@@ -45,7 +44,7 @@ function qualityTable({ accuracy, logLoss, brier, calibrationError }: RewardQual
     caption: 'Quality on held-out pairs',
     columns: ['', 'Value', '95% interval', 'Pairs'],
     rows: [
-      ['accuracy (%)', percent(accuracy.value), interval(accuracy.interval, percent), String(accuracy.count)],
+      ['accuracy (%)', ...shareCells(accuracy)],
       ['log loss', number(logLoss), '-', String(accuracy.count)],
       ['log loss of a constant', number(Math.LN2), '-', '-'],
       ['Brier score', number(brier), '-', String(accuracy.count)],
@@ -122,12 +121,17 @@ function marginTables({ byDifference, byMargin }: RewardQuality): Table[] {
 
 function lengthTable({ length }: RewardQuality): Table {
   const shareRow = (name: string, share: Share | null): string[][] =>
-    share ? [[name, percent(share.value), interval(share.interval, percent), String(share.count)]] : []
+    share ? [[name, ...shareCells(share)]] : []
   return {
     caption: 'Length',
     columns: ['', 'Value', '95% interval', 'Pairs'],
     rows: [
-      ['correlation of reward and length', number(length.ofReward), interval(length.interval, number), '-'],
+      [
+        'correlation of reward and length',
+        number(length.ofReward),
+        toRangeText(length.interval, number),
+        '-',
+      ],
       ['the same of what people prefer', number(length.ofPeople), '-', '-'],
       ...shareRow('the longer answer is preferred (%)', length.longerWins),
       ...shareRow('accuracy where the longer is preferred (%)', length.whenLonger),
@@ -137,7 +141,7 @@ function lengthTable({ length }: RewardQuality): Table {
 }
 
 function shareCells({ value, interval: ends, count }: Share): string[] {
-  return [percent(value), interval(ends, percent), String(count)]
+  return [percent(value), toRangeText(ends, percent), String(count)]
 }
 
 function percent(share: number): string {
@@ -146,8 +150,4 @@ function percent(share: number): string {
 
 function number(value: number): string {
   return toNumberText(value, 'number')
-}
-
-function interval(ends: Interval, format: (value: number) => string): string {
-  return `[${ends.map(format).join(', ')}]`
 }
