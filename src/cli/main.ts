@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The `facet` command: finds the subcommand, loads only its file, turns errors into one sentence and an exit code. */
 import { readFileSync } from 'node:fs'
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Help, type Option } from 'commander'
 import { FacetError } from '../errors.ts'
 
 interface Entry {
@@ -75,7 +75,7 @@ const COMMANDS: readonly Entry[] = [
   { name: 'inspect', summary: 'show what a model directory holds', load: () => import('./inspect.ts') },
 ]
 
-/** 0: done. 1: it failed for a reason the message names. 2: the command line is wrong. 3: verify says no. 70: a bug in Facet. */
+/** 0: done. 1: it failed for a reason the message names. 2: the command line is wrong. 3: a check says no. 70: a bug in Facet. */
 async function main(argv: readonly string[]): Promise<number> {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   if (major < 22 || (major === 22 && minor < 18)) {
@@ -91,6 +91,7 @@ async function main(argv: readonly string[]): Promise<number> {
       .name(entry ? `facet ${entry.name}` : 'facet')
       .exitOverride()
       .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'facet: ')) })
+      .configureHelp({ optionDescription: sayMandatory })
       .showHelpAfterError(`Run 'facet ${entry ? `${entry.name} ` : ''}--help' to see how it is used.`)
     for (const one of program.commands) {
       one
@@ -111,6 +112,12 @@ async function main(argv: readonly string[]): Promise<number> {
     )
     return 70
   }
+}
+
+/** Commander tells of an option that must be given only once it is missing. */
+function sayMandatory(option: Option): string {
+  const says = new Help().optionDescription(option)
+  return option.mandatory && option.defaultValue === undefined ? `${says} (required)` : says
 }
 
 function overview(): Command {

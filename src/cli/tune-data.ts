@@ -68,11 +68,12 @@ export function command(): Command {
     .option('--seed <number>', 'decides the split', toWhole, 1)
     .option('--eval <share>', 'of the rows, for eval.jsonl', toShare, 0.05)
     .option('--near-duplicates <similarity>', 'from which a row is a near duplicate', toSimilarity, 0.8)
-    .addOption(new Option('--skip <checks...>', 'are not made').choices(OPTIONAL_CHECKS).default([]))
-    .option(
-      '--benchmarks <names...>',
-      `whose questions must not be in the data: all, or some of ${TASKS.map(({ name }) => name).join(', ')}`,
-      [],
+    .addOption(new Option('--skip <checks...>', 'are not made').choices(OPTIONAL_CHECKS).default([], 'none'))
+    .addOption(
+      new Option(
+        '--benchmarks <names...>',
+        `whose questions must not be in the data: all, or some of ${TASKS.map(({ name }) => name).join(', ')}`,
+      ).default([], 'none'),
     )
     .option('--benchmark-data <folder>', 'read the benchmarks from here instead of downloading them')
   return addJudgeFlags(withDetectorFlags(data, 'local', 'in the rows')).action(start)

@@ -50,7 +50,12 @@ const FIELDS: readonly FieldFlag[] = [
   ),
   field('--epochs <number>', 'passes over the data (default: 1)', 'hyperparameters.epochs', number),
   field('--max-steps <count>', 'updates at most', 'hyperparameters.maxSteps', toCount),
-  field('--learning-rate <number>', 'default: by kind and method', 'hyperparameters.learningRate', number),
+  field(
+    '--learning-rate <number>',
+    'how far an update goes (default: by kind and method)',
+    'hyperparameters.learningRate',
+    number,
+  ),
   field(
     '--batch-size <rows>',
     'on each device in one pass (default: 1)',
@@ -63,8 +68,18 @@ const FIELDS: readonly FieldFlag[] = [
     'hyperparameters.gradientAccumulation',
     toCount,
   ),
-  field('--context <tokens>', 'of the longest row (default: 2048)', 'hyperparameters.contextTokens', toCount),
-  field('--seed <number>', 'default: 0', 'hyperparameters.seed', toWhole),
+  field(
+    '--context <tokens>',
+    "of the longest row (default: the model's, at most 2048)",
+    'hyperparameters.contextTokens',
+    toCount,
+  ),
+  field(
+    '--seed <number>',
+    'decides the order of the rows, and where LoRA begins (default: 0)',
+    'hyperparameters.seed',
+    toWhole,
+  ),
   field(
     '--save-every <steps>',
     'between checkpoints (default: 50)',
@@ -88,7 +103,7 @@ const FIELDS: readonly FieldFlag[] = [
   field('--devices <count>', 'of all hosts (default: the fewest that it fits)', 'devices', toCount),
   field('--hosts <count>', 'machines; more than one on TPUs only', 'hosts', toCount),
   field('--capacity <name>', 'on-demand or spot (default: on-demand)', 'capacity'),
-  field('--max-preemptions <count>', 'default: 20', 'maxPreemptions', toCount),
+  field('--max-preemptions <count>', 'ends the job after so many (default: 20)', 'maxPreemptions', toCount),
   field('--bucket <uri>', 'gs://… for data, checkpoints and results', 'bucket'),
   field('--project <id>', 'Google Cloud project', 'project'),
   field('--region <name>', 'such as us-central1', 'region'),

@@ -41,6 +41,10 @@ export function command(kind: TuneKind): Command {
 }
 
 async function run(name: string, flags: Flags, kind: TuneKind): Promise<void> {
+  if (flags.json && !flags.dryRun) {
+    const says = `--json prints the plan, with --dry-run; of a run, facet tune status ${name} --json does.`
+    throw new FacetError('invalid_request', says, { field: 'json' })
+  }
   const planned = await planTuning(name, flags, kind)
   const { plan, folder } = planned
   await checkRows(plan.spec, folder)

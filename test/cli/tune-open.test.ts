@@ -24,3 +24,14 @@ it('a start with rows that the job could not read is refused before there is a p
   expect(ran).toMatchObject({ code: 1, stdout: '' })
   expect(ran.stderr).toContain('line 1: the role of message 1 must be user, but is "owner"')
 })
+
+it('a start with --json, which only a plan has, is refused instead of printing none', async () => {
+  const ran = await facet(['tune', 'sft', 'bees', '--json'])
+  expect(ran).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('with --dry-run') })
+})
+
+it('the help of a command says which options must be given', async () => {
+  const { stdout } = await facet(['tune', 'mixture', '--help'])
+  expect(stdout.replaceAll(/\s+/g, ' ')).toMatch(/--out <folder> [^(]*\(required\) --config/)
+  expect(stdout.match(/\(required\)/g)).toHaveLength(1)
+})
