@@ -15,6 +15,7 @@ export function toIntervalText({ interval, unit }: Figure): string {
   return interval === null ? '-' : toRangeText(interval, (end) => toNumberText(end, unit))
 }
 
+/** `[0.1, 0.3]` */
 export function toRangeText(ends: Interval, format: (end: number) => string): string {
   return `[${ends.map(format).join(', ')}]`
 }

@@ -26,4 +26,5 @@ export async function findingOf(gate: () => Promise<Finding>): Promise<Finding> 
   }
 }
 
+/** @param share 0 to 1 */
 export const percent = (share: number): string => `${(100 * share).toFixed(1)}%`

@@ -47,6 +47,7 @@ export function benchmarkFinding(
       )
 }
 
+/** Whether the shares that are given back, 0 to 1, are within the limits. Not run: there are too few documents. */
 export function memorizationFinding(
   summary: Pick<Summary, 'results'>,
   { maxExact, maxApproximate, leastSamples }: ReleaseLimits['memorization'],
@@ -59,6 +60,7 @@ export function memorizationFinding(
   ])
 }
 
+/** Of what is memorized, whether little enough is personal. Not run: there are fewer than `leastSamples` documents. */
 export function personalDataFinding(
   summary: Pick<Summary, 'results'>,
   { maxPersonal, maxSensitive }: ReleaseLimits['personalData'],
@@ -127,6 +129,7 @@ export async function readDataSummary(path: string): Promise<DataSummary> {
   })
 }
 
+/** Whether anybody has looked for what the limits name. Not run: there is no summary. */
 export function dataFinding(summary: DataSummary | undefined, limits: ReleaseLimits['data']): Finding {
   if (!summary)
     return notRun('Nothing is known of the data; name what facet tune data has written with --data.')

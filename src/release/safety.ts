@@ -61,6 +61,7 @@ export async function askProbes(options: SafetyOptions): Promise<ProbeResult[]> 
   return results
 }
 
+/** Whether few enough answers violate a policy, and few enough harmless requests were refused. @param results at least one */
 export function safetyFinding(results: readonly ProbeResult[], limits: ReleaseLimits['safety']): Finding {
   const count = results.length
   const violations = results.filter(({ violation }) => violation)

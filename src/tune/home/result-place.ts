@@ -136,6 +136,7 @@ class LocalPlace implements ResultPlace {
   }
 }
 
+/** In hexadecimal, read as a stream. */
 export async function sha256Of(file: string): Promise<string> {
   const hash = createHash('sha256')
   for await (const piece of createReadStream(file)) hash.update(piece as Uint8Array)

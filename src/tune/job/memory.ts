@@ -41,6 +41,7 @@ export function loraParameters(config: GemmaConfig, { rank, modules }: ChosenLor
   return layer * config.layers.length
 }
 
+/** All of them with method full. */
 export function trainedParameters({ config, method, lora }: Training): number {
   return method === 'full' ? countParameters(config).total : loraParameters(config, lora)
 }
@@ -73,6 +74,7 @@ export function trainingMemory(training: Training, device: Accelerator, sharding
   }
 }
 
+/** Into one device, with what the runtime needs left free. */
 export function fits({ neededBytes, usableBytes }: JobMemory): boolean {
   return neededBytes <= usableBytes
 }

@@ -24,6 +24,7 @@ const ENDED: readonly string[] = [
   'JOB_STATE_EXPIRED',
 ]
 
+/** Of a job as `toJson` gives it. */
 export function toSeen({ name, labels, state, createTime, endTime, error }: JsonObject): SeenJob {
   const failed = isObject(error) ? { code: Number(error.code), message: String(error.message) } : undefined
   return {
@@ -41,6 +42,7 @@ function toMs(time: Json | undefined): number {
   return isObject(time) ? Number(time.seconds) * 1000 + Number(time.nanos ?? 0) / 1e6 : 0
 }
 
+/** Whether it costs money, or will. */
 export const isActive = ({ state }: SeenJob): boolean => !ENDED.includes(state)
 
 /** Of two that were made at the same moment, whoever looks names the same one. */

@@ -5,8 +5,11 @@ import type { JobMachines, JobPlan } from './job.ts'
 import { toVertex } from './paths.ts'
 import { deadlineHours } from './plan.ts'
 
+/** The tuning's name: whoever looks finds all of its jobs by it. */
 export const TUNING_LABEL = 'gemfacet-tuning'
+/** The run, which is what decides the result. */
 export const RUN_LABEL = 'gemfacet-run'
+/** Hash of the machines and terms that a run has. */
 export const SPEC_LABEL = 'gemfacet-spec'
 /** Tells jobs apart that were asked for at the same moment. */
 export const START_LABEL = 'gemfacet-start'
@@ -17,6 +20,7 @@ const BOOT_DISK_GB = 300
 const MOST_HOURS = 7 * 24
 const CACHE_PATH = '/tmp/facet'
 
+/** `projects/PROJECT/locations/REGION` */
 export function parentOf({ spec }: JobPlan): string {
   return `projects/${spec.project}/locations/${spec.region}`
 }

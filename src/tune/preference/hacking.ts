@@ -70,6 +70,12 @@ const MAX_LENGTH_RATIO = 1.5
 const RUNAWAY = 4
 const LEAST_RUNAWAY_KL = 1
 
+/**
+ * What is to be flagged of a policy, by the rule above and by limits.
+ *
+ * @param steps of metrics.jsonl, in order
+ * @param checkpoints in any order; none: the answers are not looked at
+ */
 export function checkPolicy(
   steps: readonly PolicyStep[],
   checkpoints: readonly RatedCheckpoint[],

@@ -67,6 +67,7 @@ export function trendOfUnits(
   return toTrend([steps[0]!, steps.at(-1)!], slope, error, slopes.length - 1, share)
 }
 
+/** NaN of none. */
 export function meanOf(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length
 }

@@ -8,6 +8,7 @@ const KEPT_CHARACTERS = 10_000
 const NEWLINE = 0x0a
 const BYTE_ORDER_MARK = '\ufeff'
 
+/** @param longestBytes of a line that is held */
 export async function* readLines(
   chunks: AsyncIterable<Uint8Array>,
   longestBytes: number = LONGEST_BYTES,
