@@ -14,8 +14,10 @@ import { bringHome } from '../tune/home/bring.ts'
 import { checkResult } from '../tune/home/check.ts'
 import { type Comparison, toComparisonReport, toText } from '../tune/home/compared.ts'
 import type { Done } from '../tune/home/done.ts'
-import { openPlace, type ResultPlace } from '../tune/home/result-place.ts'
+import { openPlace } from '../tune/home/result-place.ts'
+import { checkReward, isReward } from '../tune/home/reward.ts'
 import { type Tuned, tunedFolder, writeTuned } from '../tune/home/tuned.ts'
+import type { JobLine } from '../tune/job/job.ts'
 import { parseMetrics } from '../tune/job/metrics.ts'
 import type { TuneSpec } from '../tune/job/spec.ts'
 import { toCount } from './argument.ts'
@@ -36,6 +38,8 @@ interface Flags {
   readonly limit?: number
   readonly evalData?: string
   readonly benchmarkData?: string
+  readonly judge?: string
+  readonly prompts?: readonly string[]
 }
 
 export function command(): Command {
@@ -54,6 +58,11 @@ export function command(): Command {
     .option('--benchmark-data <folder>', 'read the benchmarks from here instead of downloading them')
     .option('--limit <count>', 'at most so many questions of each', toCount)
     .option('--eval-data <file>', "held-out rows (default: the tuning's evalData)")
+    .option(
+      '--judge <model>',
+      'of kind rlhf: has its checkpoints judged against their start (see facet tune check)',
+    )
+    .option('--prompts <set...>', 'with --judge: what they are asked, at most --limit of each')
     .option('--config <file>', 'the file, or its folder (default: facet.config.ts)')
     .action(run)
 }
@@ -62,6 +71,7 @@ async function run(name: string, flags: Flags): Promise<void> {
   const config = await configOf(flags)
   const folder = config ? dirname(config.file) : process.cwd()
   const spec = specOf(name, config, flags)
+  checkJudge(spec, flags)
   const file = flags.config === undefined ? {} : { config: flags.config }
   const out = flags.from ?? (await planTuning(name, file)).plan.folders.out
   const home = join(folder, tunedFolder(name))
@@ -71,16 +81,22 @@ async function run(name: string, flags: Flags): Promise<void> {
       const place = openPlace(placeIn(folder, out), toPlaceOptions(signal))
       const result = join(home, 'result')
       const done = await runLong('Fetching', ({ onProgress }) => bringHome(place, result, { onProgress }))
-      if (spec?.kind === 'reward') {
-        process.stdout.write(`The reward model is in ${result}; name it as rewardModel of a tuning.\n`)
+      const tuned = await register(name, done, { folder, home, result, out, flags })
+      if (tuned.kind === 'reward') {
+        process.stdout.write(
+          `The reward model ${name} is in ${result}: name it as rewardModel of a tuning; facet tune scores ${name} says how good it is.\n`,
+        )
         return
       }
-      const tuned = await register(name, done, { folder, home, result, out, flags })
       const measured = await measureTuned(
         { name, done, home, tuned, folder, flags, ...heldOutOf(spec, folder) },
         signal,
       )
-      await report(home, measured, place)
+      const lines = parseMetrics((await place.text('metrics.jsonl')) ?? '')
+      const checked = isPolicy(lines)
+        ? await checkPolicy(name, { home, out: placeIn(folder, out), flags })
+        : []
+      await report(home, { ...measured, notes: checked }, lines)
       process.stdout.write(sentenceOf(name, tuned, done))
     }),
   )
@@ -103,10 +119,11 @@ async function register(
   done: Done,
   { folder, home, result, out, flags }: Places,
 ): Promise<Tuned> {
-  const { rank } = await checkResult(result, done, flags.base)
-  const model = await modelOf(name, done, result, join(home, 'model'), flags)
+  const reward = isReward(done)
+  const { rank } = await (reward ? checkReward : checkResult)(result, done, flags.base)
+  const model = reward ? undefined : await modelOf(name, done, result, join(home, 'model'), flags)
   const tuned: Tuned = {
-    kind: model === undefined ? 'adapter' : 'model',
+    kind: reward ? 'reward' : model === undefined ? 'adapter' : 'model',
     directory: `./${relative(folder, model ?? result)}`,
     base: done.base,
     ...(rank !== undefined && model === undefined && { rank }),
@@ -170,8 +187,48 @@ async function modelOf(
   return dir
 }
 
-async function report(home: string, measured: Comparison, place: ResultPlace): Promise<void> {
-  const lines = parseMetrics((await place.text('metrics.jsonl')) ?? '')
+/** Before anything is fetched. @throws FacetError invalid_request */
+function checkJudge(spec: TuneSpec | undefined, { judge, base }: Flags): void {
+  if (judge === undefined) return
+  const refused = (says: string, field: string): FacetError =>
+    new FacetError('invalid_request', says, { field })
+  if (spec && spec.kind !== 'rlhf')
+    throw refused(`--judge has no effect on ${spec.kind}; leave it out.`, 'judge')
+  if (base === undefined)
+    throw refused(
+      '--judge needs the model directory that the checkpoints change; give it with --base.',
+      'base',
+    )
+}
+
+/** Only those are held to a start. */
+function isPolicy(lines: readonly JobLine[]): boolean {
+  return lines.some((line) => line.facet === 'step' && line.kl !== undefined)
+}
+
+/** Whether a policy got better than its start, where somebody judges; what the report says of it. */
+async function checkPolicy(
+  name: string,
+  { home, out, flags }: Pick<Places, 'home' | 'out' | 'flags'>,
+): Promise<string[]> {
+  const { judge, base, prompts, limit, config, from } = flags
+  if (judge === undefined || base === undefined) {
+    const command = `facet tune check ${from ?? name} --base DIR --judge MODEL --out FOLDER`
+    return [`Whether ${name} got better than its start was not checked; ${command} does it.`]
+  }
+  const folder = join(home, 'check')
+  const chosen = [
+    ...(prompts ? ['--prompts', ...prompts] : []),
+    ...(limit === undefined ? [] : ['--limit', `${limit}`]),
+    ...(config === undefined ? [] : ['--config', config]),
+  ]
+  const { command } = await import('./tune-check.ts')
+  const args = [out, '--base', base, '--judge', judge, '--out', folder, ...chosen]
+  await command().parseAsync(args, { from: 'user' })
+  return [`Whether ${name} got better than its start: see ${join(folder, 'report.html')}.`]
+}
+
+async function report(home: string, measured: Comparison, lines: readonly JobLine[]): Promise<void> {
   await writeReportFile(home, 'report.html', toPage(toComparisonReport(measured, lines)))
   process.stdout.write(`${toText(measured)}${join(home, 'report.html')}\n`)
 }

@@ -1,9 +1,10 @@
 /** `facet tune scores`: how good a reward model is on the pairs that were held out. */
 import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { Command } from 'commander'
 import { toTerminal } from '../eval/report-text.ts'
 import { readText } from '../text-file.ts'
+import { readTuned, tunedAs } from '../tune/home/tuned.ts'
 import { rewardQuality } from '../tune/preference/reward-quality.ts'
 import { toRewardReport } from '../tune/preference/reward-report.ts'
 import { parseScores, SCORES_FILE } from '../tune/preference/scores.ts'
@@ -14,14 +15,25 @@ export function command(): Command {
     .description(
       'Say how good a reward model is on held-out pairs: accuracy, calibration, and whether it merely likes length.',
     )
-    .argument('<result>', `folder of a reward job's result, or its ${SCORES_FILE}`)
+    .argument(
+      '<result>',
+      `a reward model that facet tune fetch brought, by its name; a reward job's result; or its ${SCORES_FILE}`,
+    )
     .option('--out <folder>', 'where quality.json and report.html are written')
+    .option(
+      '--config <file>',
+      'facet.config.ts, or its folder, beside which names are looked up (default: here)',
+    )
     .action(start)
 }
 
-async function start(result: string, { out }: { readonly out?: string }): Promise<void> {
-  const found = await stat(result).catch(() => undefined)
-  const file = found?.isDirectory() ? join(result, SCORES_FILE) : result
+interface Flags {
+  readonly out?: string
+  readonly config?: string
+}
+
+async function start(result: string, { out, config }: Flags): Promise<void> {
+  const file = await scoresOf(result, config)
   const text = await readText(file, {
     field: 'result',
     advice: 'give the result of a tuning of kind reward',
@@ -31,4 +43,13 @@ async function start(result: string, { out }: { readonly out?: string }): Promis
   if (out !== undefined) await writeReported(out, 'quality.json', quality, report)
   process.stdout.write(toTerminal(report))
   if (out !== undefined) process.stdout.write(`\n${join(out, 'report.html')}\n`)
+}
+
+/** A name that is a folder too is written as ./NAME. */
+async function scoresOf(result: string, config = '.'): Promise<string> {
+  const folder = (await stat(config).catch(() => undefined))?.isFile() ? dirname(config) : config
+  const tuned = tunedAs(await readTuned(folder), result)
+  const place = tuned ? resolve(folder, tuned.directory) : result
+  const found = await stat(place).catch(() => undefined)
+  return found?.isDirectory() ? join(place, SCORES_FILE) : place
 }

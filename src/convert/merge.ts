@@ -118,7 +118,8 @@ function addChange(weights: Float32Array, start: number, { a, b, rank, inputs, s
   }
 }
 
-function localSource(dir: string): AdapterSource {
+/** An adapter in a folder here. */
+export function localSource(dir: string): AdapterSource {
   const files = localFiles(dir)
   return {
     size: async (path) => {

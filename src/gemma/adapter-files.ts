@@ -12,7 +12,7 @@ import {
 import { checkLoraBase } from './lora-base.ts'
 import { ADAPTER_CONFIG_FILE, parseLoraConfig } from './lora-config.ts'
 import type { Manifest } from './manifest.ts'
-import { headerBytes, PREFIX_BYTES, parseHeader } from './safetensors-header.ts'
+import { headerBytes, PREFIX_BYTES, parseHeader, type SafetensorsEntry } from './safetensors-header.ts'
 
 /** Where an adapter's files are. */
 export interface AdapterSource {
@@ -49,8 +49,20 @@ export async function openAdapter(
   source: AdapterSource,
   { config, manifest }: AdapterBase,
 ): Promise<OpenedAdapter> {
-  const settings = parseLoraConfig(await readJson(source))
+  const settings = parseLoraConfig(await readAdapterJson(source))
   checkLoraBase(settings.base, manifest)
+  const { sizeBytes, entries } = await readAdapterHeader(source)
+  return { source, sizeBytes, pairs: planLora(settings, entries, config) }
+}
+
+export interface AdapterHeader {
+  /** Of the weights' file. */
+  readonly sizeBytes: number
+  readonly entries: readonly SafetensorsEntry[]
+}
+
+/** What the weights' file says of its tensors. @throws FacetError as openAdapter does */
+export async function readAdapterHeader(source: AdapterSource): Promise<AdapterHeader> {
   const sizeBytes = await source.size(ADAPTER_WEIGHTS_FILE)
   if (sizeBytes === undefined) {
     const pickled = (await source.size(PICKLE_FILE)) !== undefined
@@ -65,8 +77,7 @@ export async function openAdapter(
   const prefix = await readRange(source, 0, Math.min(PREFIX_BYTES, sizeBytes))
   const length = headerBytes(ADAPTER_WEIGHTS_FILE, prefix, sizeBytes)
   const header = await readRange(source, PREFIX_BYTES, PREFIX_BYTES + length)
-  const entries = parseHeader(ADAPTER_WEIGHTS_FILE, header, sizeBytes)
-  return { source, sizeBytes, pairs: planLora(settings, entries, config) }
+  return { sizeBytes, entries: parseHeader(ADAPTER_WEIGHTS_FILE, header, sizeBytes) }
 }
 
 /**
@@ -85,7 +96,8 @@ export async function readAdapter({ source, sizeBytes, pairs }: OpenedAdapter): 
   return { pairs: read }
 }
 
-async function readJson(source: AdapterSource): Promise<unknown> {
+/** adapter_config.json. @throws FacetError as openAdapter does */
+export async function readAdapterJson(source: AdapterSource): Promise<unknown> {
   const sizeBytes = await source.size(ADAPTER_CONFIG_FILE)
   if (sizeBytes === undefined || sizeBytes > MOST_CONFIG_BYTES) {
     throw new FacetError(

@@ -4,11 +4,14 @@ import { copyFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { createEdge } from '../../src/edge/app.ts'
+import { serve } from '../../src/edge/entry/node.ts'
 import { readTuned } from '../../src/tune/home/tuned.ts'
 import { temporary } from '../convert/checkpoints.ts'
 import { JSON_ADAPTER } from '../engine/adapter-fixtures.ts'
 import { MODEL_DIRECTORY } from '../engine/golden.ts'
-import { doneOf, filesIn, writeOut } from '../tune/home/results.ts'
+import { fairJudge } from '../eval/sxs/judging.ts'
+import { doneOf, filesIn, rewardAdapter, writeOut, writeResult } from '../tune/home/results.ts'
 import { facet, type Ran } from './facet.ts'
 
 const { 'golden.json': _, ...ADAPTER } = filesIn(JSON_ADAPTER)
@@ -87,6 +90,56 @@ describe('facet tune fetch', () => {
     // The base is the same, and is not asked again.
     expect(runs()).toHaveLength(3)
   })
+
+  it('knows a reward model by its name, whose scores are read by it', async () => {
+    const scores = Array.from({ length: 30 }, (_, at) => {
+      const tokens = { chosen_tokens: 40, rejected_tokens: 50 }
+      return JSON.stringify({ prompt: `p${at}`, chosen: 1, rejected: at % 5 ? 0 : 2, ...tokens })
+    })
+    const files = { ...filesIn(await rewardAdapter()), 'scores.jsonl': scores.join('\n') }
+    const out = await writeOut(files, doneOf(files, { base: 'facet-tldr-24m' }))
+    const { folder, fetch } = await project()
+    const ran = await fetch('--from', out, '--base', MODEL_DIRECTORY)
+    expect(ran).toMatchObject({ code: 0 })
+    expect(ran.stdout).toMatch(
+      /^The reward model json is in .*: name it as rewardModel of a tuning; facet tune scores/,
+    )
+    expect((await readTuned(folder)).json).toMatchObject({ kind: 'reward', rank: 4 })
+    expect((await facet(['tune', 'scores', 'json', '--config', folder])).stdout).toMatch(
+      /accuracy \(%\) +80\.0 /,
+    )
+  })
+
+  it('says of a policy that nobody has judged it, or has it judged', async () => {
+    const out = await writeOut(ADAPTER, done)
+    const step = { facet: 'step', step: 20, steps: 20, loss: 1, reward: 1, kl: 2 }
+    await writeFile(join(out, 'metrics.jsonl'), `${JSON.stringify(step)}\n`)
+    await writeResult(ADAPTER, join(out, 'policies/step-20'), done)
+    const { folder, fetch } = await project()
+    const says = 'Whether json got better than its start was not checked; facet tune check '
+    const ran = await fetch('--from', out, '--base', MODEL_DIRECTORY)
+    expect(ran.stdout).toContain(says)
+    const home = join(folder, '.facet/tuned/json')
+    expect(readFileSync(join(home, 'report.html'), 'utf8')).toContain(says)
+    const served = await serve({ app: createEdge({ backends: [fairJudge()] }), port: 0 })
+    try {
+      const judge = `${served.url}/v1#judge-model`
+      const prompts = join(folder, 'prompts.txt')
+      await writeFile(prompts, 'list files\n')
+      const judged = ['--judge', judge, '--prompts', prompts]
+      expect(await fetch('--from', out, ...judged)).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining(
+          '--judge needs the model directory that the checkpoints change; give it with --base.',
+        ),
+      })
+      const told = await fetch('--from', out, '--base', MODEL_DIRECTORY, ...judged)
+      expect(told).toMatchObject({ code: 0, stdout: expect.stringContaining('Nothing is flagged.') })
+      expect(existsSync(join(home, 'check/step-20/settings.json'))).toBe(true)
+    } finally {
+      await served.close(0)
+    }
+  }, 60_000)
 
   it('names no file that it could not verify', async () => {
     const { folder, fetch } = await project()

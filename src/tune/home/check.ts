@@ -30,7 +30,8 @@ export async function checkResult(dir: string, done: Done, base?: string): Promi
   return { rank }
 }
 
-async function baseConfig(name: string, base: string | undefined): Promise<GemmaConfig> {
+/** Of the model that was tuned. @throws FacetError invalid_request where nobody knows it */
+export async function baseConfig(name: string, base: string | undefined): Promise<GemmaConfig> {
   if (base !== undefined) return readConfig(base)
   const known = modelOf(name)
   if (known) return known.config
@@ -48,7 +49,8 @@ const SHAPE = [
   'vocabSize',
 ] as const
 
-function sameShape(result: GemmaConfig, base: GemmaConfig, name: string): void {
+/** @throws FacetError invalid_checkpoint */
+export function sameShape(result: GemmaConfig, base: GemmaConfig, name: string): void {
   const layers = result.layers.length === base.layers.length ? undefined : 'layers'
   const field = layers ?? SHAPE.find((one) => result[one] !== base[one])
   if (field === undefined) return

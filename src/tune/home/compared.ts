@@ -18,6 +18,8 @@ export interface Comparison {
   readonly heldOut?: { readonly before: HeldOutLoss; readonly after: HeldOutLoss }
   /** Benchmarks, by the title of each: shares from 0 to 1. */
   readonly benchmarks: readonly Pair[]
+  /** What else is to be known of it, in sentences. */
+  readonly notes?: readonly string[]
 }
 
 export function pairsOf({ heldOut, benchmarks }: Comparison): Pair[] {
@@ -33,22 +35,23 @@ export function pairsOf({ heldOut, benchmarks }: Comparison): Pair[] {
 const figure = (value: number): string => (Number.isFinite(value) ? value.toPrecision(4) : 'not measured')
 const signed = (value: number): string => `${value > 0 ? '+' : ''}${figure(value)}`
 
-/** For a terminal; nothing where nothing was measured. */
+/** For a terminal. */
 export function toText(comparison: Comparison): string {
   const pairs = pairsOf(comparison)
-  if (pairs.length === 0) return ''
+  const notes = (comparison.notes ?? []).map((note) => `${note}\n`).join('')
+  if (pairs.length === 0) return notes
   const rows = pairs.map(({ name, before, after }) => [
     name,
     figure(before),
     figure(after),
     signed(after - before),
   ])
-  return `${toColumns([['', 'before', 'after', 'change'], ...rows]).join('\n')}\n`
+  return `${toColumns([['', 'before', 'after', 'change'], ...rows]).join('\n')}\n${notes}`
 }
 
 /** @param lines of metrics.jsonl, where they are at hand */
 export function toComparisonReport(comparison: Comparison, lines: readonly JobLine[] = []): Report {
-  const { name, base, heldOut } = comparison
+  const { name, base, heldOut, notes = [] } = comparison
   const rows = pairsOf(comparison).map((pair) => [
     pair.name,
     figure(pair.before),
@@ -70,6 +73,6 @@ export function toComparisonReport(comparison: Comparison, lines: readonly JobLi
       ...(rows.length > 0 ? [{ title: 'Before and after', charts: [], tables: [table] }] : []),
       ...(charts.length > 0 ? [{ title: 'Training', charts, tables: [] }] : []),
     ],
-    notes: ['Loss in nats a token of the answers; the ends of turns are not counted.'],
+    notes: [...notes, 'Loss in nats a token of the answers; the ends of turns are not counted.'],
   }
 }

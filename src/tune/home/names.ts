@@ -1,7 +1,7 @@
 /** What was tuned, taken by its name where facet.config.ts names models and adapters. */
 import type { DeploymentSpec } from '../../../deploy/spec.ts'
 import { ConfigProblem } from '../../check.ts'
-import type { Tuned, TunedModels } from './tuned.ts'
+import { type Tuned, type TunedModels, tunedAs } from './tuned.ts'
 
 /** Of an endpoint that is computed here, what may be a name. */
 export interface LocalNames {
@@ -24,16 +24,17 @@ export function withTunedNames<Local extends LocalNames>(
   tuned: TunedModels,
 ): Local {
   const { directory, adapters } = local
-  const model = found(tuned, directory)
+  const model = found(tuned, directory, ['endpoints', endpoint, 'directory'])
   if (model?.kind === 'adapter') {
     const says = `names ${directory}, which is an adapter for ${model.base}; name it under adapters, or fetch it with --merge`
     throw new ConfigProblem(['endpoints', endpoint, 'directory'], says)
   }
   const named = Object.entries(adapters ?? {}).map(([name, place]) => {
-    const one = found(tuned, place)
+    const path = ['endpoints', endpoint, 'adapters', name]
+    const one = found(tuned, place, path)
     if (one?.kind === 'model') {
       const says = `names ${place}, which is a whole model; name it as directory`
-      throw new ConfigProblem(['endpoints', endpoint, 'adapters', name], says)
+      throw new ConfigProblem(path, says)
     }
     return [name, one?.directory ?? place]
   })
@@ -56,9 +57,9 @@ export function withTunedAdapters(
 ): DeploymentSpec {
   if (!('adapters' in spec) || !spec.adapters) return spec
   const adapters = Object.entries(spec.adapters).map(([name, adapter]) => {
-    const one = found(tuned, adapter.source)
-    if (!one) return [name, adapter] as const
     const path = ['deployments', deployment, 'adapters', name, 'source']
+    const one = found(tuned, adapter.source, path)
+    if (!one) return [name, adapter] as const
     if (one.kind === 'model') throw new ConfigProblem(path, `names ${adapter.source}, which is a whole model`)
     if (!one.from.startsWith('gs://')) {
       const says = `names ${adapter.source}, which was tuned on this machine; copy ${one.directory} to a bucket and give its gs:// address`
@@ -70,6 +71,10 @@ export function withTunedAdapters(
   return { ...spec, adapters: Object.fromEntries(adapters) }
 }
 
-function found(tuned: TunedModels, name: string): Tuned | undefined {
-  return Object.hasOwn(tuned, name) ? tuned[name] : undefined
+/** A reward model is neither a model that chats nor an adapter of one. */
+function found(tuned: TunedModels, name: string, path: readonly string[]): Tuned | undefined {
+  const one = tunedAs(tuned, name)
+  if (one?.kind !== 'reward') return one
+  const says = `names ${name}, which is a reward model: it scores answers and does not chat; name it as rewardModel of a tuning`
+  throw new ConfigProblem(path, says)
 }

@@ -7,9 +7,16 @@ import { FacetError } from '../../errors.ts'
 import { takeLock } from '../../file-lock.ts'
 import { readKept, writeKept } from '../../kept-json.ts'
 
+/**
+ * adapter: computed beside the base. model: a model directory of its own. reward: scores answers, and does not chat;
+ * the adapter or checkpoint as it came.
+ */
+export type TunedKind = (typeof KINDS)[number]
+
+const KINDS = ['adapter', 'model', 'reward'] as const
+
 export interface Tuned {
-  /** adapter: computed beside the base. model: a model directory of its own. */
-  readonly kind: 'adapter' | 'model'
+  readonly kind: TunedKind
   /** Relative to the folder of facet.config.ts. */
   readonly directory: string
   /** What it was trained on. */
@@ -61,11 +68,16 @@ export async function writeTuned(folder: string, name: string, tuned: Tuned): Pr
   }
 }
 
+/** What has this name, if anything. */
+export function tunedAs(tuned: TunedModels, name: string): Tuned | undefined {
+  return Object.hasOwn(tuned, name) ? tuned[name] : undefined
+}
+
 function isTuned(value: unknown): boolean {
   if (!isObject(value)) return false
   const { kind, directory, base, rank, from, method, steps } = value
   return (
-    (kind === 'adapter' || kind === 'model') &&
+    KINDS.some((one) => one === kind) &&
     [directory, base, from].every((one) => typeof one === 'string') &&
     (rank === undefined || Number.isSafeInteger(rank)) &&
     (method === 'lora' || method === 'qlora' || method === 'full') &&

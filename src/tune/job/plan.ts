@@ -11,7 +11,7 @@ import { packagesOf, type Trainer, trainer } from '../../integrations/trainers.t
 import type { JobData, JobEstimate, JobFolders, JobMachines, JobPlan } from './job.ts'
 import type { Training } from './memory.ts'
 import { toPaths } from './paths.ts'
-import { chooseHyperparameters, chooseLora, toSettings } from './settings.ts'
+import { checkSamples, chooseHyperparameters, chooseLora, toSettings } from './settings.ts'
 import { choosePlacement } from './sharding.ts'
 import type { TuneSpec } from './spec.ts'
 
@@ -39,6 +39,8 @@ export function plan(name: string, spec: TuneSpec, data: JobData): JobPlan {
     hyperparameters: hyperparametersOf(spec, model),
   }
   const machines = spec.on === 'local-docker' ? undefined : machinesOf(spec, model, chosen, training)
+  const sharding = machines?.sharding ?? { data: 1, fsdp: 1, tensor: 1 }
+  if (spec.kind === 'rlhf') checkSamples(training.hyperparameters, sharding)
   const image = chosen.images[machineKind]!
   const packages = packagesOf(chosen, {
     device: machineKind,
@@ -52,7 +54,7 @@ export function plan(name: string, spec: TuneSpec, data: JobData): JobPlan {
       framework: chosen.name,
       hyperparameters: training.hyperparameters,
       paths: toPaths(spec, root),
-      sharding: machines?.sharding ?? { data: 1, fsdp: 1, tensor: 1 },
+      sharding,
       hosts: machines?.hosts ?? 1,
     })
   const run = `${name}-${contentHash({

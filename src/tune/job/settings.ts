@@ -1,5 +1,6 @@
 /** What job.json says: every setting of a run as the scripts inside the job read it. */
 import type { JsonObject } from '../../../deploy/target.ts'
+import { FacetError } from '../../errors.ts'
 import { LORA_MODULES, type LoraModule } from '../../gemma/lora-config.ts'
 import type { Sharding } from './job.ts'
 import type { Hyperparameters, TuneKind, TuneMethod, TuneSpec } from './spec.ts'
@@ -44,6 +45,22 @@ export function chooseHyperparameters(spec: TuneSpec, mostTokens: number): Chose
     answerTokens: 256,
     ...given,
   }
+}
+
+/**
+ * An update takes whole groups of samples: each is compared with the others of its prompt.
+ *
+ * @throws FacetError invalid_request
+ */
+export function checkSamples(chosen: ChosenHyperparameters, { data, fsdp }: Sharding): void {
+  const { batchSize, gradientAccumulation, samplesPerPrompt } = chosen
+  const answers = batchSize * gradientAccumulation * data * fsdp
+  if (answers % samplesPerPrompt === 0) return
+  throw new FacetError(
+    'invalid_request',
+    `hyperparameters.samplesPerPrompt: batchSize (${batchSize}) times gradientAccumulation (${gradientAccumulation}) times devices (${data * fsdp}) is ${answers} answers in each update, which is no multiple of ${samplesPerPrompt}; change one of them.`,
+    { field: 'hyperparameters.samplesPerPrompt' },
+  )
 }
 
 /** A reward model starts as low as full tuning does; a policy is moved more gently than either. */

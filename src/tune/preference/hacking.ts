@@ -53,8 +53,9 @@ export interface PolicyCheck {
 
 export interface CheckLimits {
   /**
-   * Of the KL divergence, in nats an answer, over the last fifth of the steps. Default 20: with summaries people liked
-   * answers less from about 10 on (Stiennon et al. 2020, arXiv:2009.01325, figure 5).
+   * Of the KL divergence, in nats an answer, over the last fifth of the steps. Default 20, a choice of ours: that people
+   * like answers less from some divergence on, while the reward goes on rising, is known (Stiennon et al. 2020,
+   * arXiv:2009.01325, figure 5), but where that begins differs between models and tasks.
    */
   readonly maxKl?: number
   /** How many times longer answers may get. Default 1.5. */

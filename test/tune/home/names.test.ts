@@ -77,6 +77,15 @@ describe('what was tuned', () => {
       { ...ADAPTER, from: '/home/ann/result' },
       /was tuned on this machine; copy .* to a bucket and give its gs:\/\/ address\./,
     ],
+    ...[
+      `{ endpoints: { edge: { type: 'local', directory: 'support' } } }`,
+      `{ endpoints: { edge: { type: 'local', directory: './m', adapters: { a: 'support' } } } }`,
+      `{ deployments: { prod: { target: 'gke-gpu', model: 'gemma-2b', project: 'my-project', region: 'us-central1', adapters: { a: { source: 'support' } } } } }`,
+    ].map((config) => [
+      config,
+      { ...ADAPTER, kind: 'reward' },
+      /names support, which is a reward model: it scores answers and does not chat; name it as rewardModel of a tuning\.$/,
+    ]),
   ] as [string, Tuned, RegExp][])('is refused where it does not fit: %s', async (config, tuned, said) => {
     const { message } = await refusal(loadConfig(await folderWith(config, { support: tuned })))
     expect(message).toMatch(said)

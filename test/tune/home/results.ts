@@ -3,7 +3,10 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { readConfig } from '../../../src/convert/checkpoint-files.ts'
 import { temporary } from '../../convert/checkpoints.ts'
+import { writeAdapter } from '../../engine/adapter-fixtures.ts'
+import { MODEL_DIRECTORY } from '../../engine/golden.ts'
 import { type Asked, fakeServer, sendBytes } from '../../pull/fake-hub.ts'
 
 export type Files = Readonly<Record<string, Uint8Array | string>>
@@ -33,6 +36,17 @@ export function doneOf(files: Files, more: Readonly<Record<string, unknown>> = {
     files: listed,
   }
   return JSON.stringify({ ...done, ...more })
+}
+
+/** The folder of a reward model's adapter for the sample model: as any other, and a head beside it. */
+export async function rewardAdapter(head?: readonly number[]): Promise<string> {
+  const config = await readConfig(MODEL_DIRECTORY)
+  const shape = head ?? [1, config.hiddenSize]
+  const bytes = new Uint8Array(4 * shape.reduce((product, length) => product * length, 1))
+  return writeAdapter(config, {
+    config: { task_type: 'SEQ_CLS', modules_to_save: ['classifier', 'score'] },
+    tensors: (sound) => ({ ...sound, 'base_model.model.score.weight': { dtype: 'F32', shape, bytes } }),
+  })
 }
 
 /** `out` of a job. */

@@ -103,6 +103,19 @@ describe('the plan of a tuning', () => {
 })
 
 describe('a plan is refused', () => {
+  it('where an update would part the samples of a prompt', () => {
+    const odd = (devices: number): unknown =>
+      plan(
+        'bees',
+        { ...rlhf, devices, hyperparameters: { gradientAccumulation: 3, samplesPerPrompt: 6 } },
+        data,
+      )
+    expect(() => odd(1)).toThrow(
+      'hyperparameters.samplesPerPrompt: batchSize (1) times gradientAccumulation (3) times devices (1) is 3 answers in each update, which is no multiple of 6; change one of them.',
+    )
+    expect(() => odd(2)).not.toThrow()
+  })
+
   it('with figures and what would fit, where memory does not suffice', () => {
     expect(refusal({ model: 'gemma-7b', method: 'full' })).toMatchObject({
       code: 'out_of_memory',
