@@ -91,11 +91,17 @@ export const TUNING: readonly PageEntries[] = [
       },
       'npx facet tune reward helpful --on gke --model gemma-2b-it --data preferences/train.jsonl --eval-data preferences/eval.jsonl':
         { how: 'parsed', because: 'It takes a cluster.' },
-      'npx facet tune scores ./result --out ./quality': { how: 'run', says: /accuracy \(%\)/ },
+      'npx facet tune fetch helpful': { how: 'parsed', because: 'It takes what a job has made.' },
+      'npx facet tune scores helpful --out ./quality': {
+        how: 'run',
+        says: /accuracy \(%\)/,
+        against: 'the folder of a result',
+        instead: { helpful: './result' },
+      },
       'npx facet tune rlhf polite --on gke --model gemma-2b-it --data preferences/train.jsonl --start-from gs://bucket/sft/result --reward-model gs://bucket/helpful/result':
         { how: 'parsed', because: 'It takes a cluster.' },
-      'npx facet tune check polite --policy 100=polite-100 200=polite-200 --start gemma-2b-sft --judge gemini --prompts instructions --out ./check':
-        { how: 'parsed', because: 'It takes three models.' },
+      'npx facet tune check polite --base ./gemma-2b-it --judge gemini --prompts instructions --out ./check':
+        { how: 'parsed', because: 'It takes what a job has made, and a judge.' },
     },
   },
   {
