@@ -1,4 +1,4 @@
-/** What Cloud Run is sent: one service that scales to zero with the model mounted from a bucket, and its build. */
+/** What Cloud Run is sent: one service that scales to zero, with the model mounted from a bucket or in its image, and its build. */
 import { lastOf, type RunNames, runNames } from './cloudrun/names.ts'
 import type { CpuPlan } from './edge-plan.ts'
 import type { CloudRunSpec } from './spec.ts'
@@ -26,21 +26,22 @@ const STARTUP = { periodSeconds: 10, failureThreshold: 24, timeoutSeconds: 5 }
 const SOURCE_DAYS = 7
 
 export const FINGERPRINT = 'gemfacet-fingerprint'
+/** Of a template whose image holds its model: the directory that it was copied from. */
+export const MODEL_ANNOTATION = 'gemfacet-model'
 
 /** In the words of Google's APIs. */
 export function wantCloudRun(plan: CloudRunPlan, content: CloudRunContent = {}): Resource[] {
   const { spec } = plan
   const names = runNames(plan)
   const account = accountOf(names, names.account, 'Serves the model.')
-  const model = grant(
-    `//storage.googleapis.com/${names.modelBucket}`,
-    'roles/storage.objectViewer',
-    names.account,
-    [account.id],
-  )
+  const reader = (address: string): Resource =>
+    modelGrant(names.modelBucket, address, [`projects/${names.project}/serviceAccounts/${address}`])
+  const isBaked = spec.modelIn === 'image'
+  const mounted = isBaked ? [] : [reader(names.account)]
   const secrets = spec.keysEnv === undefined ? [] : keys(names, content, account.id)
-  const built = spec.image === undefined ? build(names, content) : []
-  const before = [account, model, ...secrets, ...built]
+  const baked = isBaked ? [reader(names.builder)] : []
+  const built = spec.image === undefined ? build(names, content, baked) : []
+  const before = [account, ...mounted, ...secrets, ...built]
   const service = serviceOf(plan, names, content, before)
   // Whoever calls needs a key then, which the handler checks.
   const open = spec.public
@@ -76,6 +77,11 @@ export function grant(on: string, role: string, member: string, after: readonly 
   }
 }
 
+/** Lets an account read the model. */
+export function modelGrant(bucket: string, address: string, after: readonly string[]): Resource {
+  return grant(`//storage.googleapis.com/${bucket}`, 'roles/storage.objectViewer', address, after)
+}
+
 /** Keys come from the environment to Secret Manager: never from the plan. */
 function keys(names: RunNames, content: CloudRunContent, account: string): Resource[] {
   const secret: Resource = {
@@ -97,8 +103,16 @@ function keys(names: RunNames, content: CloudRunContent, account: string): Resou
   return [secret, access]
 }
 
-/** Bucket, registry and image, and the account that builds, which reaches nothing else. */
-function build(names: RunNames, { source = PLANNED }: CloudRunContent): Resource[] {
+/**
+ * Bucket, registry and image, and the account that builds, which reaches nothing else.
+ *
+ * @param more grants that the build needs
+ */
+function build(
+  names: RunNames,
+  { source = PLANNED }: CloudRunContent,
+  more: readonly Resource[],
+): Resource[] {
   const labels = { [OWNER_LABEL]: names.owner }
   const builder = accountOf(names, names.builder, 'Builds the image.')
   const bucket: Resource = {
@@ -138,6 +152,7 @@ function build(names: RunNames, { source = PLANNED }: CloudRunContent): Resource
       names.builder,
       [repository.id, builder.id],
     ),
+    ...more,
   ]
   const image: Resource = {
     id: `${names.image}:${source}`,
@@ -178,15 +193,16 @@ function serviceOf(
 
 function template(plan: CloudRunPlan, names: RunNames, content: CloudRunContent): JsonObject {
   const { spec, instance, slots, contextTokens } = plan
-  const [, ...folder] = spec.modelDirectory
-    .replace(/^gs:\/\//, '')
-    .replace(/\/+$/, '')
-    .split('/')
-  const directory = [MODEL_PATH, ...folder].join('/')
+  const isBaked = spec.modelIn === 'image'
+  const directory = isBaked || names.modelFolder === '' ? MODEL_PATH : `${MODEL_PATH}/${names.modelFolder}`
+  const annotations = {
+    // Other keys are another revision, which reads them.
+    ...(spec.keysEnv !== undefined && { [FINGERPRINT]: content.keys ?? PLANNED }),
+    ...(isBaked && { [MODEL_ANNOTATION]: spec.modelDirectory }),
+  }
   return {
     labels: { [OWNER_LABEL]: names.owner },
-    // Other keys are another revision, which reads them.
-    ...(spec.keysEnv !== undefined && { annotations: { [FINGERPRINT]: content.keys ?? PLANNED } }),
+    ...(Object.keys(annotations).length > 0 && { annotations }),
     serviceAccount: names.account,
     scaling: { minInstanceCount: instance.min, maxInstanceCount: instance.max! },
     // Running and waiting: what is above is sent to another instance.
@@ -208,12 +224,12 @@ function template(plan: CloudRunPlan, names: RunNames, content: CloudRunContent)
           cpuIdle: true,
           startupCpuBoost: true,
         },
-        volumeMounts: [{ name: 'model', mountPath: MODEL_PATH }],
+        ...(isBaked ? {} : { volumeMounts: [{ name: 'model', mountPath: MODEL_PATH }] }),
         startupProbe: { httpGet: { path: '/readyz', port: PORT }, ...STARTUP },
         livenessProbe: { httpGet: { path: '/healthz', port: PORT }, periodSeconds: 30, timeoutSeconds: 5 },
       },
     ],
-    volumes: [{ name: 'model', gcs: { bucket: names.modelBucket, readOnly: true } }],
+    ...(isBaked ? {} : { volumes: [{ name: 'model', gcs: { bucket: names.modelBucket, readOnly: true } }] }),
   }
 }
 

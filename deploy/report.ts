@@ -165,7 +165,10 @@ function cpuSections(plan: CpuPlan): Section[] {
     {
       title: 'What runs',
       rows: [
-        ['model', `${model!.id} in 4 bits, from ${spec.modelDirectory}`],
+        [
+          'model',
+          `${model!.id} in 4 bits, from ${spec.modelDirectory}${spec.modelIn === 'image' ? ', in the image' : ''}`,
+        ],
         ['server', `facet serve, ${spec.image ?? 'an image that is built from deploy/Dockerfile'}`],
         [
           'instance',

@@ -205,6 +205,7 @@ const CHECKS: Readonly<Record<TargetName, Check>> = {
     {
       ...common,
       image: text,
+      modelIn: oneOf('bucket', 'image'),
       vcpus: among(1, 2, 4, 6, 8),
       memoryGiB: wholeFrom(1, 32),
       maxInstances: wholeFrom(1, 1000),

@@ -8,6 +8,11 @@ import type { DeploymentSpec, GkeSpec, VertexSpec } from './spec.ts'
 export function checkTogether(spec: DeploymentSpec, path: Path): void {
   if (spec.target === 'workers') return
   if (spec.target === 'cloudrun') {
+    if (spec.modelIn === 'image' && spec.image !== undefined)
+      throw new ConfigProblem(
+        [...path, 'modelIn'],
+        'is for the image that up builds, and image names one that is there; leave one of the two out',
+      )
     // Google's sign-in and a key would take the same header.
     if (spec.keysEnv !== undefined && !spec.public)
       throw new ConfigProblem(

@@ -156,6 +156,11 @@ export interface CloudRunSpec extends Common {
   readonly image?: string
   /** `gs://bucket/folder` of a model directory made by `facet convert`. */
   readonly modelDirectory: string
+  /**
+   * bucket: mounted and read as an instance starts. image: copied into the image by the build, so that an
+   * instance starts without the bucket, and another model is another image. Default bucket.
+   */
+  readonly modelIn?: 'bucket' | 'image'
   readonly vcpus?: 1 | 2 | 4 | 6 | 8
   readonly memoryGiB?: number
   readonly maxInstances?: number

@@ -18,6 +18,8 @@ export interface ImageOptions {
   readonly asking: (signal: AbortSignal) => Asking
   /** What is built; undefined where nothing is going to be. */
   readonly context: () => BuildContext | undefined
+  /** The model directory that is copied into the image, `gs://…`; undefined: it is mounted. */
+  readonly model?: string
 }
 
 /** As Cloud Build tells of one. */
@@ -31,6 +33,7 @@ interface Build {
 const RUNNING = ['PENDING', 'QUEUED', 'WORKING']
 const FAILED = ['FAILURE', 'INTERNAL_ERROR', 'TIMEOUT', 'CANCELLED', 'EXPIRED']
 const DOCKER = 'gcr.io/cloud-builders/docker'
+const GSUTIL = 'gcr.io/cloud-builders/gsutil'
 const LIMIT_SECONDS = 20 * 60
 /** The latest come first. */
 const LOOKED_AT = 10
@@ -69,7 +72,7 @@ export class Images implements Part {
       projectId: names.project,
       build: {
         source: { storageSource: { bucket: names.bucket, object: source } },
-        steps: [{ id: 'build', name: DOCKER, args: ['build', '--tag', image, '.'] }],
+        steps: toSteps(image, this.#options.model),
         images: [image],
         tags: [tagOf(names)],
         serviceAccount: `projects/${names.project}/serviceAccounts/${names.builder}`,
@@ -150,6 +153,21 @@ export class Images implements Part {
     )
     return found.map((one) => toBuild(toJsonObject(one)))
   }
+}
+
+/** BuildKit leaves out the stages of deploy/Dockerfile that the target does not need. */
+function toSteps(image: string, model: string | undefined): object[] {
+  const docker = (...target: string[]): object => ({
+    id: 'build',
+    name: DOCKER,
+    args: ['build', '--tag', image, ...target, '.'],
+    env: ['DOCKER_BUILDKIT=1'],
+  })
+  if (model === undefined) return [docker()]
+  const copy = ['-m', 'rsync', '-r', model.replace(/\/+$/, ''), 'model']
+  // rsync wants the folder to be there.
+  const folder = { id: 'folder', name: GSUTIL, entrypoint: 'mkdir', args: ['-p', 'model'] }
+  return [folder, { id: 'model', name: GSUTIL, args: copy }, docker('--target', 'with-model')]
 }
 
 function tagOf({ owner }: RunNames): string {

@@ -19,14 +19,19 @@ export interface RunNames {
   /** Without its tag. */
   readonly image: string
   readonly secret: string
-  /** Of the model. */
+  /** Of the model; the folder in it, empty for the bucket itself. */
   readonly modelBucket: string
+  readonly modelFolder: string
 }
 
 export function runNames({ name, spec }: { readonly name: string; readonly spec: CloudRunSpec }): RunNames {
   const { project, region, modelDirectory } = spec
   const location = `projects/${project}/locations/${region}`
   const own = `facet-${name}`
+  const [modelBucket, ...folder] = modelDirectory
+    .replace(/^gs:\/\//, '')
+    .replace(/\/+$/, '')
+    .split('/')
   const address = (id: string): string => `${shortened(id, 30)}@${project}.iam.gserviceaccount.com`
   return {
     owner: name,
@@ -40,7 +45,8 @@ export function runNames({ name, spec }: { readonly name: string; readonly spec:
     repository: `${location}/repositories/${own}`,
     image: `${region}-docker.pkg.dev/${project}/${own}/facet`,
     secret: `projects/${project}/secrets/${own}-keys`,
-    modelBucket: modelDirectory.replace(/^gs:\/\//, '').split('/')[0]!,
+    modelBucket: modelBucket!,
+    modelFolder: folder.join('/'),
   }
 }
 

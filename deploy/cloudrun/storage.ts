@@ -1,4 +1,5 @@
 /** The bucket of a build, and the registry that holds its images. */
+import { FacetError } from '../../src/errors.ts'
 import type { Rest } from '../google/rest.ts'
 import type { Action, LiveResource } from '../target.ts'
 import { lastOf, type RunNames } from './names.ts'
@@ -73,6 +74,27 @@ export class Bucket implements Part {
     }
     await this.#rest.remove(what, 'storage', this.#path, signal)
   }
+}
+
+/**
+ * What a model directory holds, in one word: facet.json has the hash of every file.
+ *
+ * @throws FacetError not_found where no model lies there
+ */
+export async function modelVersion(
+  rest: Rest,
+  { modelBucket, modelFolder }: RunNames,
+  signal: AbortSignal,
+): Promise<string> {
+  const object = modelFolder === '' ? 'facet.json' : `${modelFolder}/facet.json`
+  const path = `/storage/v1/b/${modelBucket}/o/${encodeURIComponent(object)}`
+  const found = await rest.find(`read gs://${modelBucket}/${object}`, 'storage', path, signal)
+  if (found) return textAt(found, 'md5Hash') || textAt(found, 'generation')
+  throw new FacetError(
+    'not_found',
+    `modelDirectory: there is no gs://${modelBucket}/${object}; copy a directory made by facet convert there.`,
+    { field: 'modelDirectory' },
+  )
 }
 
 export class Registry implements Part {

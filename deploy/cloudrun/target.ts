@@ -3,7 +3,15 @@ import { isObject } from '../../src/check.ts'
 import { FacetError } from '../../src/errors.ts'
 import type { Endpoint } from '../../src/types.ts'
 import type { Signal } from '../cause.ts'
-import { type CloudRunContent, type CloudRunPlan, grant, wantCloudRun } from '../cloudrun.ts'
+import {
+  type CloudRunContent,
+  type CloudRunPlan,
+  grant,
+  MODEL_ANNOTATION,
+  modelGrant,
+  wantCloudRun,
+} from '../cloudrun.ts'
+import { contentHash } from '../content-hash.ts'
 import { fingerprint } from '../environment.ts'
 import type { SecretOf } from '../gke.ts'
 import type { SignIn } from '../google/ask.ts'
@@ -20,7 +28,7 @@ import { type RunNames, runNames } from './names.ts'
 import { listAt, type Part, textAt } from './part.ts'
 import { Secrets } from './secrets.ts'
 import { type ServiceOptions, Services } from './services.ts'
-import { Bucket, Registry } from './storage.ts'
+import { Bucket, modelVersion, Registry } from './storage.ts'
 
 export interface CloudRunClients {
   readonly rest: Rest
@@ -57,7 +65,7 @@ export class CloudRunTarget implements Target<CloudRunPlan> {
   readonly #grants: Grants
   #content: CloudRunContent = {}
   #context: BuildContext | undefined
-  /** Where the live service has its model from: its role on an earlier bucket is no longer wanted. */
+  /** Where the live service has its model from: roles on an earlier bucket are no longer wanted. */
   #mounted: readonly string[] = []
 
   constructor(plan: CloudRunPlan, clients: CloudRunClients, options: CloudRunOptions) {
@@ -78,7 +86,15 @@ export class CloudRunTarget implements Target<CloudRunPlan> {
     const bucket = new Bucket(rest, names)
     const registry = new Registry(rest, names)
     const context = (): BuildContext | undefined => this.#context
-    this.#images = new Images({ names, builds, bucket, registry, asking, context })
+    this.#images = new Images({
+      names,
+      builds,
+      bucket,
+      registry,
+      asking,
+      context,
+      ...(plan.spec.modelIn === 'image' && { model: plan.spec.modelDirectory }),
+    })
     this.#grants = new Grants({
       owner: names.owner,
       known: () => this.#knownGrants(),
@@ -89,15 +105,22 @@ export class CloudRunTarget implements Target<CloudRunPlan> {
     this.#parts = [new Accounts(rest, names), secrets, bucket, registry, this.#images, this.services]
   }
 
-  async prepare({ spec }: CloudRunPlan): Promise<void> {
+  async prepare({ spec }: CloudRunPlan, signal: AbortSignal): Promise<void> {
     const { secretOf, checkKeys, context } = this.#options
     const text = spec.keysEnv === undefined ? undefined : secretOf(spec.keysEnv)
     if (text !== undefined) await checkKeys(text, spec.keysEnv!)
     this.#context = spec.image === undefined ? await context() : undefined
     this.#content = {
-      ...(this.#context && { source: this.#context.hash }),
+      ...(this.#context && { source: await this.#sourceOf(this.#context, signal) }),
       ...(text !== undefined && { keys: fingerprint(text) }),
     }
+  }
+
+  /** Of everything that goes into the image. */
+  async #sourceOf({ hash }: BuildContext, signal: AbortSignal): Promise<string> {
+    if (this.#plan.spec.modelIn !== 'image') return hash
+    const version = await modelVersion(this.#rest, this.#names, signal)
+    return `${hash}-${contentHash([this.#plan.spec.modelDirectory, version])}`
   }
 
   want(plan: CloudRunPlan): Resource[] {
@@ -162,12 +185,12 @@ export class CloudRunTarget implements Target<CloudRunPlan> {
 
   /** Those that are wanted, and those that an earlier plan may have wanted. */
   #knownGrants(): Resource[] {
-    const { service, account } = this.#names
+    const { service, account, builder, modelBucket } = this.#names
     const wanted = this.want(this.#plan).filter(({ kind }) => kind === this.#grants.kind)
     const earlier = [
       grant(`//run.googleapis.com/${service}`, 'roles/run.invoker', 'allUsers', [service]),
-      ...this.#mounted.map((bucket) =>
-        grant(`//storage.googleapis.com/${bucket}`, 'roles/storage.objectViewer', account, []),
+      ...[...new Set([...this.#mounted, modelBucket])].flatMap((bucket) =>
+        [account, builder].map((address) => modelGrant(bucket, address, [])),
       ),
     ]
     return [...new Map([...earlier, ...wanted].map((one) => [one.id, one])).values()]
@@ -191,9 +214,13 @@ function withoutTraffic({ body, ...resource }: Resource): Resource {
 
 function bucketsOf(service: LiveResource | undefined): readonly string[] {
   const template = (service?.body.service as { readonly template?: unknown } | undefined)?.template
-  return listAt(template, 'volumes')
-    .map(({ gcs }) => textAt(gcs, 'bucket'))
-    .filter((bucket) => bucket !== '')
+  const { annotations } = (template ?? {}) as { readonly annotations?: unknown }
+  const [copied = ''] = textAt(annotations, MODEL_ANNOTATION)
+    .replace(/^gs:\/\//, '')
+    .split('/')
+  return [...listAt(template, 'volumes').map(({ gcs }) => textAt(gcs, 'bucket')), copied].filter(
+    (bucket) => bucket !== '',
+  )
 }
 
 /** @param on full name of a resource; @param ids of resources */

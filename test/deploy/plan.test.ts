@@ -168,6 +168,12 @@ describe('a plan on paper', () => {
     expect(plans().map(toText).join('\n')).toMatchSnapshot()
   })
 
+  it('says where the model of an image comes from', () => {
+    expect(toText(plan('gemma', { ...cloudRun, modelIn: 'image' }))).toMatch(
+      /from gs:\/\/models\/gemma-2b-it, in the image\n/,
+    )
+  })
+
   it('is aligned, and ends its lines with what they say', () => {
     for (const planned of plans()) expect(toText(planned)).not.toMatch(/ \n/)
   })

@@ -88,6 +88,12 @@ describe('what stands under deployments', () => {
       '.keysEnv',
       /is for public services: callers/,
     ],
+    [
+      'a model in an image that is not built',
+      { ...cloudRun, modelIn: 'image', image: 'a/b:1' },
+      '.modelIn',
+      /is for the image that up builds/,
+    ],
     ['no target', { model: 'gemma-7b-it' }, '', /lacks target, which is one of gke-gpu/],
     ['a target with a typo', { ...gkeGpu, target: 'gke-gqu' }, '.target', /did you mean gke-gpu\?$/],
     ['a field with a typo', { ...gkeGpu, acelerator: 'l4' }, '.acelerator', /did you mean accelerator\?$/],

@@ -131,6 +131,57 @@ describe('up', () => {
   })
 })
 
+describe('a model in the image', () => {
+  const BAKED = { ...SPEC, modelIn: 'image' } as const
+  const readers = (): string[] =>
+    world.project.policies
+      .get('//storage.googleapis.com/models')!
+      .bindings.flatMap(({ members }) => members.map((one) => one.split('@')[0]!))
+  const upload = (facet: string): unknown =>
+    world.project.buckets.get('models')!.objects.set('gemma-2b-it/facet.json', Buffer.from(facet))
+
+  it('is copied by the build, which alone may read its bucket', async () => {
+    upload('{"files":1}')
+    expect((await world.up(BAKED)).finding.cause).toBe('READY')
+    expect(readers()).toEqual(['serviceAccount:facet-gemma-build'])
+    const { volumes = [], containers } = world.service.template as {
+      readonly volumes?: readonly object[]
+      readonly containers: readonly { readonly args: readonly string[] }[]
+    }
+    expect(volumes).toEqual([])
+    expect(containers[0]!.args.slice(0, 2)).toEqual(['serve', '/model'])
+    expect((await world.up(BAKED)).applied).toEqual([])
+    await world.down(BAKED)
+    expect(world.project.billed).toEqual([])
+    expect(readers()).toEqual([])
+  })
+
+  it('is another image where the directory holds another', async () => {
+    upload('{"files":1}')
+    await world.up(BAKED)
+    const first = world.image
+    upload('{"files":2}')
+    await world.up(BAKED)
+    expect(world.image).not.toBe(first)
+    expect([...world.project.images.keys()]).toEqual([world.image])
+  })
+
+  it('goes back to the bucket, with the roles', async () => {
+    upload('{"files":1}')
+    await world.up(BAKED)
+    await world.up()
+    expect(readers()).toEqual(['serviceAccount:facet-gemma'])
+  })
+
+  it('is missed before anything is made', async () => {
+    expect(await failure(world.up(BAKED))).toMatchObject({
+      field: 'modelDirectory',
+      message: expect.stringMatching(/there is no gs:\/\/models\/gemma-2b-it\/facet\.json; copy a directory/),
+    })
+    expect(world.project.changes).toEqual([])
+  })
+})
+
 describe('down', () => {
   it('leaves nothing that costs money, and a second time does nothing', async () => {
     await world.up()

@@ -1,4 +1,5 @@
 /** Cloud Storage and Artifact Registry of the fake. */
+import { createHash } from 'node:crypto'
 import { json, missing, policyOf, Refused, type Route, setPolicy, there } from './fake-answer.ts'
 import type { FakePolicy, FakeProject } from './project.ts'
 
@@ -67,10 +68,11 @@ export function storage(project: FakeProject): Route[] {
     [
       'GET',
       /^\/storage\/v1\/b\/([^/]+)\/o\/(.+)$/,
-      ([name, object]) => {
+      ([name, object], { query }) => {
         const found = bucketOf(name!).objects.get(object!)
         if (!found) throw missing(object!)
-        return found
+        const md5Hash = createHash('md5').update(found).digest('base64')
+        return query.get('alt') === 'media' ? found : { name: object, md5Hash }
       },
     ],
     [

@@ -105,7 +105,8 @@ export class FakeProject {
   }
 
   #finish(build: FakeBuild): void {
-    const { source, serviceAccount } = build.request as unknown as {
+    const { source, serviceAccount, steps } = build.request as unknown as {
+      readonly steps: readonly { readonly id: string; readonly args: readonly string[] }[]
       readonly source: { readonly storageSource: { readonly bucket: string; readonly object: string } }
       readonly serviceAccount: string
     }
@@ -121,7 +122,16 @@ export class FakeProject {
       'roles/artifactregistry.writer',
       `//artifactregistry.googleapis.com/${repository}`,
     )
-    build.detail = !bytes || !reads ? 'could not fetch the source' : !writes ? 'denied: push' : ''
+    const model = steps.find(({ id }) => id === 'model')?.args.find((arg) => arg.startsWith('gs://'))
+    const from = `//storage.googleapis.com/${model?.split('/')[2]}`
+    const copies = model === undefined || this.may(member, 'roles/storage.objectViewer', from)
+    build.detail = !copies
+      ? 'AccessDeniedException: 403'
+      : !bytes || !reads
+        ? 'could not fetch the source'
+        : !writes
+          ? 'denied: push'
+          : ''
     if (this.buildFails !== undefined) build.detail = this.buildFails
     build.status = build.detail === '' ? 'SUCCESS' : 'FAILURE'
     this.buckets
@@ -140,7 +150,7 @@ export class FakeProject {
         readonly image: string
         readonly env: readonly { readonly valueSource?: object }[]
       }[]
-      readonly volumes: readonly { readonly gcs: { readonly bucket: string } }[]
+      readonly volumes?: readonly { readonly gcs: { readonly bucket: string } }[]
     }
     const [container] = template.containers
     const member = `serviceAccount:${template.serviceAccount}`
@@ -148,8 +158,9 @@ export class FakeProject {
       return { reason: 'CONTAINER_PERMISSION_DENIED', message: 'The service account does not exist.' }
     if (!this.images.has(container!.image))
       return { reason: 'CONTAINER_MISSING', message: `Image '${container!.image}' not found.` }
-    const model = `//storage.googleapis.com/${template.volumes[0]!.gcs.bucket}`
-    if (!this.may(member, 'roles/storage.objectViewer', model))
+    const [volume] = template.volumes ?? []
+    const model = `//storage.googleapis.com/${volume?.gcs.bucket}`
+    if (volume && !this.may(member, 'roles/storage.objectViewer', model))
       return {
         revisionReason: 'HEALTH_CHECK_CONTAINER_ERROR',
         message: `${member} does not have storage.objects.list access to the bucket.`,
