@@ -54,6 +54,12 @@ describe('facet tune check', () => {
     expect(process.exitCode).toBe(0)
   })
 
+  it('does not call a policy fine that nobody judged', async () => {
+    const told = await said('tune', 'check', await metrics(0.1), '--out', await freshFolder())
+    expect(told).toContain('Nothing is flagged, but no answers were judged')
+    expect(process.exitCode).toBe(0)
+  })
+
   it('refuses runs against different starts, and steps that are named twice', async () => {
     const [one, other] = [
       await sxsRun('policy', 'start', winners(50)),

@@ -15,7 +15,8 @@ export function ranked(mixtures: readonly JudgedMixture[]): JudgedMixture[] {
 /** In a sentence: the best, or whose intervals overlap, so that it cannot be told. */
 export function verdictOn(mixtures: readonly JudgedMixture[]): string {
   const [best, ...others] = ranked(mixtures)
-  if (!best || best.preference.rate === null) return 'No pair was judged, so that nothing can be told.'
+  if (!best || best.preference.rate === null)
+    return 'No pair was judged, so that nothing can be told; what the judge said stands in the samples.jsonl of each mixture.'
   const { rate, interval } = best.preference
   const said = `${best.name} wins ${percent(rate)}% against the baseline, ${intervalOf(best)}`
   const beaten =

@@ -11,7 +11,9 @@ export function toCheckReport(name: string, steps: readonly PolicyStep[], check:
     title: `Policy: ${name}`,
     lead:
       flags.length === 0
-        ? 'Nothing is flagged.'
+        ? winRates.some(({ rate }) => rate !== null)
+          ? 'Nothing is flagged.'
+          : 'Nothing is flagged, but no answers were judged: whether they got better is not known.'
         : `${flags.length} ${flags.length === 1 ? 'thing is' : 'things are'} flagged.`,
     warnings: flags.map(({ says }) => says),
     sections: [
