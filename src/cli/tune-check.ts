@@ -114,7 +114,7 @@ async function observed(name: string, planned: PlannedTuning): Promise<readonly 
 }
 
 function atStep(text: string, before: readonly AtStep[] = []): AtStep[] {
-  const [, step, what] = /^(\d{1,9})=(.+)$/.exec(text) ?? []
+  const [, step, what] = /^([1-9]\d{0,8})=(.+)$/.exec(text) ?? []
   if (step !== undefined && what !== undefined) return [...before, { step: Number(step), what }]
   throw new InvalidArgumentError('It must be STEP=NAME, such as 100=policy-100.')
 }

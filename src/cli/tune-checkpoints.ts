@@ -2,7 +2,7 @@
 import { cp, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FacetError } from '../errors.ts'
-import { sideBySide } from '../eval/sxs/side-by-side.ts'
+import { type SideBySideOptions, sideBySide } from '../eval/sxs/side-by-side.ts'
 import type { CheckpointRun } from '../tune/preference/checkpoint-runs.ts'
 import {
   checkComplete,
@@ -50,37 +50,49 @@ export async function judgeCheckpoints(
   }
   const prompts = await toPrompts(flags)
   checkKey([...named.map(({ what }) => what), ...(start === undefined ? [] : [start]), judge], flags)
-  const runs: CheckpointRun[] = []
-  await untilStopped(async (signal) => {
-    const judging = await toJudging(flags, signal)
+  return untilStopped(async (signal) => {
     const open = (name: string): Promise<OpenModel> => openModel(toModelFlags(name, flags), signal)
     const without = new Set([...judged, ...named.map(({ step }) => step)])
-    const local = async (): Promise<Partial<OpenPolicies> & AsyncDisposable> =>
+    const fetched = async (): Promise<Partial<OpenPolicies> & AsyncDisposable> =>
       base === undefined
         ? { async [Symbol.asyncDispose]() {} }
         : openPolicies({ out: place, base, folder: out, without, signal })
-    await withOpen(open(judge), (player) =>
-      withOpen(local(), async ({ start: own, checkpoints = [] }) =>
-        withOpen(start === undefined ? Promise.resolve(own!) : open(start), async (b) => {
-          const all = [
-            ...checkpoints.map(({ step, model }) => ({ step, opening: () => Promise.resolve(model) })),
-            ...named.map(({ step, what }) => ({ step, opening: () => open(what) })),
-          ].sort((one, other) => one.step - other.step)
-          for (const [index, { step, opening }] of all.entries()) {
-            const folder = join(out, `step-${step}`)
-            process.stderr.write(`Step ${step} against the start (${index + 1} of ${all.length})\n`)
-            if (runs[0]) await takeAnswers(runs[0].folder, folder)
-            const { onProgress, end } = showStages()
-            const { failures } = await withOpen(opening(), (a) =>
-              sideBySide({ ...judging, ...prompts, folder, a, b, judge: player, onProgress }),
-            ).finally(end)
-            checkComplete(failures)
-            runs.push({ step, folder })
-          }
+    const judging = await toJudging(flags, signal)
+    return withOpen(open(judge), (player) =>
+      withOpen(fetched(), ({ start: own, checkpoints = [] }) =>
+        withOpen(start === undefined ? Promise.resolve(own!) : open(start), (b) => {
+          const all: Checkpoint[] = [
+            ...checkpoints.map(({ step, model }) => ({ step, open: () => Promise.resolve(model) })),
+            ...named.map(({ step, what }) => ({ step, open: () => open(what) })),
+          ]
+          return judgeEach(all, { ...judging, ...prompts, b, judge: player })
         }),
       ),
     )
   })
+}
+
+interface Checkpoint {
+  readonly step: number
+  open(): Promise<OpenModel>
+}
+
+async function judgeEach(
+  checkpoints: readonly Checkpoint[],
+  options: Omit<SideBySideOptions, 'a'>,
+): Promise<CheckpointRun[]> {
+  const runs: CheckpointRun[] = []
+  for (const { step, open } of checkpoints.toSorted((one, other) => one.step - other.step)) {
+    const folder = join(options.folder, `step-${step}`)
+    process.stderr.write(`Step ${step} against the start (${runs.length + 1} of ${checkpoints.length})\n`)
+    if (runs[0]) await takeAnswers(runs[0].folder, folder)
+    const { onProgress, end } = showStages()
+    const { failures } = await withOpen(open(), (a) =>
+      sideBySide({ ...options, folder, a, onProgress }),
+    ).finally(end)
+    checkComplete(failures)
+    runs.push({ step, folder })
+  }
   return runs
 }
 

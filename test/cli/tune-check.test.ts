@@ -10,6 +10,7 @@ import { MODEL_DIRECTORY } from '../engine/golden.ts'
 import { fairJudge, scripted } from '../eval/sxs/judging.ts'
 import { doneOf, filesIn, writeResult } from '../tune/home/results.ts'
 import { fileOf, freshFolder, removeFolders, sxsRun } from '../tune/preference/kit.ts'
+import { facet } from './facet.ts'
 import { said } from './in-process.ts'
 
 /** Verdicts of which so many in a hundred are for the checkpoint. */
@@ -70,6 +71,14 @@ describe('facet tune check', () => {
       said('tune', 'check', file, '--run', `10=${one}`, '--run', second, '--out', join(file, '..', 'out'))
     await expect(run(`20=${other}`)).rejects.toThrow(/^The runs compare with different models, start at here/)
     await expect(run(`10=${one}`)).rejects.toThrow('Step 10 is named twice; give each step one run.')
+  })
+
+  it.each(['0=run', 'run', '10='])('refuses %s as a checkpoint', async (run) => {
+    // What commander prints is for the process.
+    await expect(facet(['tune', 'check', '.', '--run', run, '--out', 'nowhere'])).resolves.toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('It must be STEP=NAME, such as 100=policy-100.'),
+    })
   })
 
   it('says that a judge is needed to compare checkpoints', async () => {

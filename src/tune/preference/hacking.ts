@@ -21,6 +21,7 @@ export interface PolicyStep {
 
 /** What the auto-rater says of a checkpoint against the start. */
 export interface RatedCheckpoint {
+  /** Above 0, which is the start. */
   readonly step: number
   /** By prompt; `a` is the checkpoint. */
   readonly winners: ReadonlyMap<string, Winner>
