@@ -6,16 +6,20 @@ import { addRunFlags, planTuning, RUN_ARGUMENT, type TuneFlags, withTuning } fro
 export function command(): Command {
   const made = new Command('stop')
     .description(
-      'End a tuning, and remove what it was started with. What it has written stays in the bucket: started again, it goes on from its last checkpoint.',
+      'End a tuning, and remove what it was started with. What it has written stays: started again, it goes on from its last checkpoint.',
     )
     .argument('<name>', RUN_ARGUMENT)
   return addRunFlags(made).action(async (name: string, flags: TuneFlags) => {
-    const { removed, left } = await withTuning(await planTuning(name, flags), ({ runner, plan, signal }) =>
-      runner.stop(plan, { signal, onStep: showSteps(process.stderr) }),
+    const { plan, removed, left } = await withTuning(
+      await planTuning(name, flags),
+      async ({ runner, plan: own, signal }) => ({
+        plan: own,
+        ...(await runner.stop(own, { signal, onStep: showSteps(process.stderr) })),
+      }),
     )
     const others = left.map(({ kind, name: own }) => `${kind} ${own}`).join(', ')
     process.stdout.write(
-      `Removed ${removed.length}; nothing of ${name} runs or costs any more but its files in the bucket.${others ? ` Not touched, since not made by it: ${others}.` : ''}\n`,
+      `Removed ${removed.length}; nothing of ${name} runs or costs any more but its files in ${plan.folders.root}.${others ? ` Not touched, since not made by it: ${others}.` : ''}\n`,
     )
   })
 }
