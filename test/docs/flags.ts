@@ -30,4 +30,5 @@ export const NAMED: Readonly<Record<string, string>> = {
   '--gpu-memory-utilization': 'vllm serve',
   '--gpus': 'docker run',
   '--server-side': 'kubectl apply',
+  '--target': 'docker build',
 }
