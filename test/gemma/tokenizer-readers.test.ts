@@ -274,7 +274,7 @@ function damage(root: object, path: readonly number[], value: unknown, renamed: 
       place = inner as Record<string, unknown>
       continue
     }
-    // An item of a list has no name; a number would be its place, and a file holds no list of a milliard.
+    // An item of a list has no name; a number would be its place, and a file holds no list of a billion.
     if (renamed && !Array.isArray(place)) {
       delete place[key]
       place[typeof value === 'string' ? value : `${JSON.stringify(value)}`] = inner
