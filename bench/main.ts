@@ -6,6 +6,7 @@
  * `npm run bench -- webgpu [--rounds N] [--only none] [--model SHAPE] [--quick] [--cache DIR] [--json]`: the GPU path.
  * `npm run bench -- adapters [--rounds N] [--quick] [--cache DIR] [--json]`: what LoRA adapters cost.
  * `npm run bench -- speculate [--rounds N] [--quick] [--cache DIR] [--json]`: guessing tokens ahead, and not.
+ * `npm run bench -- score [--rounds N] [--quick] [--cache DIR] [--json]`: the choices of a question together, and alone.
  * `npm run bench -- shapes [--rounds N] [--quick] [--cache DIR] [--json]`: smaller Gemmas against the 2B.
  * `npm run bench -- chart`: draws bench/chart.svg from bench/results/engine.json.
  */
@@ -29,6 +30,7 @@ const USAGE = `Usage: npm run -s bench -- engine [options]
        npm run -s bench -- webgpu [options]
        npm run -s bench -- adapters [--rounds N] [--quick] [--cache DIR] [--json]
        npm run -s bench -- speculate [--rounds N] [--quick] [--cache DIR] [--json]
+       npm run -s bench -- score [--rounds N] [--quick] [--cache DIR] [--json]
        npm run -s bench -- shapes [--rounds N] [--quick] [--cache DIR] [--json]
        npm run -s bench -- chart
 
@@ -173,6 +175,11 @@ async function speculate(args: string[]): Promise<void> {
   await alone(args, benchSpeculate, toSpeculateTable)
 }
 
+async function score(args: string[]): Promise<void> {
+  const { benchScore, toScoreTable } = await import('./score.ts')
+  await alone(args, benchScore, toScoreTable)
+}
+
 function chart(): void {
   const report: Report = JSON.parse(readFileSync(new URL('results/engine.json', import.meta.url), 'utf8'))
   writeFileSync(new URL('chart.svg', import.meta.url), toChart(report))
@@ -187,6 +194,7 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
     else if (command === 'webgpu') await webgpu([...args])
     else if (command === 'adapters') await alone([...args], benchAdapters, toAdapterTable)
     else if (command === 'speculate') await speculate([...args])
+    else if (command === 'score') await score([...args])
     else if (command === 'shapes') await alone([...args], benchShapes, toShapeTable)
     else if (command === 'chart' && args.length === 0) chart()
     else

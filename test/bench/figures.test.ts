@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import type { AdapterRatios, Report, ShapeRatios } from '../../bench/results.ts'
+import type { ScoreReport } from '../../bench/score.ts'
 import type { SpeculateReport } from '../../bench/speculate.ts'
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
@@ -29,4 +30,16 @@ it('says of smaller Gemmas what was measured', () => {
     `| Gemma 3 270M | ${decode270m?.toFixed(1)} | ${longDecode270m?.toFixed(1)} |`,
   )
   expect(documentation).toContain(`| Gemma 3 1B | ${decode1b?.toFixed(1)} | |`)
+})
+
+it('says of choices that are scored together what was measured', () => {
+  const { questions }: ScoreReport = JSON.parse(read('bench/results/score.json'))
+  const [plain, shots] = questions
+  const documentation = read('docs/evaluation.md')
+  expect(documentation).toContain(
+    `take ${plain!.ratio.toFixed(2)} times as long when each is scored alone behind a question of ${plain!.promptTokens} tokens`,
+  )
+  expect(documentation).toContain(
+    `${shots!.ratio.toFixed(2)} times behind one with five shots, of ${shots!.promptTokens}`,
+  )
 })
