@@ -13,16 +13,7 @@ import { GRAPH_FILE } from '../src/gemma/manifest.ts'
 import { randomFrom } from '../src/random.ts'
 import { machineFacts } from './machine.ts'
 import { benchModel } from './models.ts'
-import { type AdapterRatios, median, type Report, Results, round } from './results.ts'
-
-export interface AdapterBenchOptions {
-  readonly rounds: number
-  /** A small shape: shows within a minute that everything runs. */
-  readonly quick: boolean
-  /** Folder that models are kept in. */
-  readonly cache: string
-  readonly say: (text: string) => void
-}
+import { type AdapterRatios, median, type OwnBenchOptions, type Report, Results, round } from './results.ts'
 
 const RANKS = [8, 16] as const
 const CONTEXT = 256
@@ -35,7 +26,7 @@ export async function benchAdapters({
   quick,
   cache,
   say,
-}: AdapterBenchOptions): Promise<Report<AdapterRatios>> {
+}: OwnBenchOptions): Promise<Report<AdapterRatios>> {
   const machine = machineFacts({})
   const { directory, config, facts } = await benchModel(quick ? 'tiny' : 'gemma-2b', cache, say)
   const loras = RANKS.map((rank) => randomLora(config, rank))

@@ -18,7 +18,7 @@ import { toChart } from './chart.ts'
 import { benchHttp } from './edge.ts'
 import { benchEngine, PEERS, type Peer } from './engine.ts'
 import { CACHE, installPeers } from './models.ts'
-import type { Report } from './results.ts'
+import type { OwnBenchOptions, Report } from './results.ts'
 import { benchShapes } from './shapes.ts'
 import { toAdapterTable, toGpuTable, toHttpTable, toShapeTable, toTable } from './table.ts'
 import { benchWebGpu } from './webgpu.ts'
@@ -146,17 +146,10 @@ async function webgpu(args: string[]): Promise<void> {
   process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : `\n${toGpuTable(report)}`)
 }
 
-interface RoundsOptions {
-  readonly rounds: number
-  readonly quick: boolean
-  readonly cache: string
-  readonly say: (text: string) => void
-}
-
 /** A benchmark of what Facet does by itself. */
 async function alone<Found>(
   args: string[],
-  bench: (options: RoundsOptions) => Promise<Found>,
+  bench: (options: OwnBenchOptions) => Promise<Found>,
   toTable: (report: Found) => string,
 ): Promise<void> {
   const { rounds, quick, cache, json } = OPTIONS

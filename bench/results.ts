@@ -94,6 +94,16 @@ export interface Report<Compared = Ratios> {
   readonly ratios: Compared
 }
 
+/** What a benchmark of Facet by itself is told. */
+export interface OwnBenchOptions {
+  readonly rounds: number
+  /** A small model: shows within a minute that everything runs. */
+  readonly quick: boolean
+  /** Folder that models are kept in. */
+  readonly cache: string
+  readonly say: (text: string) => void
+}
+
 /** What `npm run bench -- http` found. */
 export interface HttpReport {
   readonly machine: Machine

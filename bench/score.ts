@@ -9,15 +9,8 @@ import { spawnNodeThread } from '../src/engine/wasm/threads-node.ts'
 import type { Backend } from '../src/types.ts'
 import { machineFacts } from './machine.ts'
 import { benchModel } from './models.ts'
-import { type Machine, type ModelFacts, median } from './results.ts'
+import { type Machine, type ModelFacts, median, type OwnBenchOptions } from './results.ts'
 import { openBench } from './steps.ts'
-
-export interface ScoreOptions {
-  readonly rounds: number
-  readonly quick: boolean
-  readonly cache: string
-  readonly say: (text: string) => void
-}
 
 /** Milliseconds a question of four choices, medians of all rounds. */
 interface QuestionReport {
@@ -48,7 +41,7 @@ const QUESTIONS = [
 ] as const
 
 /** The weights are random, which the time does not depend on. */
-export async function benchScore({ rounds, quick, cache, say }: ScoreOptions): Promise<ScoreReport> {
+export async function benchScore({ rounds, quick, cache, say }: OwnBenchOptions): Promise<ScoreReport> {
   const machine = machineFacts({})
   const shape = await benchModel(quick ? 'tiny' : 'gemma-2b', cache, say)
   const { tokenizer } = await openWithoutData(filesFromDirectory(SAMPLE))

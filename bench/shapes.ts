@@ -4,17 +4,8 @@ import { bundleSubject } from './bundle.ts'
 import { machineFacts } from './machine.ts'
 import { benchModel } from './models.ts'
 import { Subject } from './process.ts'
-import { median, type Report, Results, ratio, type ShapeRatios } from './results.ts'
+import { median, type OwnBenchOptions, type Report, Results, ratio, type ShapeRatios } from './results.ts'
 import { type Contestant, takeTurns } from './rounds.ts'
-
-export interface ShapeBenchOptions {
-  readonly rounds: number
-  /** Shows within a minute that everything runs. */
-  readonly quick: boolean
-  /** Folder that models are kept in. */
-  readonly cache: string
-  readonly say: (text: string) => void
-}
 
 interface Sizes {
   readonly context: number
@@ -28,7 +19,7 @@ const QUICK: Sizes = { context: 64, longContext: 200, steps: 2 }
 const SEQUENCES = 2
 const SMALLEST = 'gemma-3-270m'
 
-export async function benchShapes(options: ShapeBenchOptions): Promise<Report<ShapeRatios>> {
+export async function benchShapes(options: OwnBenchOptions): Promise<Report<ShapeRatios>> {
   const { rounds, quick, cache, say } = options
   const machine = machineFacts({})
   const base: SynthName = quick ? 'tiny' : 'gemma-2b'

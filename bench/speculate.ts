@@ -13,15 +13,8 @@ import { spawnNodeThread } from '../src/engine/wasm/threads-node.ts'
 import type { Tokenizer } from '../src/gemma/tokenizer.ts'
 import { machineFacts } from './machine.ts'
 import { benchModel } from './models.ts'
-import { type Machine, type ModelFacts, median } from './results.ts'
+import { type Machine, type ModelFacts, median, type OwnBenchOptions } from './results.ts'
 import { openBench } from './steps.ts'
-
-export interface SpeculateOptions {
-  readonly rounds: number
-  readonly quick: boolean
-  readonly cache: string
-  readonly say: (text: string) => void
-}
 
 /** Milliseconds a token, medians of all rounds, and how many guesses were right. */
 interface TextReport {
@@ -48,7 +41,7 @@ const PREFILL_CHUNK = 128
  * The weights are random, so the answer is given: each token is the only one allowed. What a step costs, and
  * whether a guess is right, are as with a model that would have said just that.
  */
-export async function benchSpeculate(options: SpeculateOptions): Promise<SpeculateReport> {
+export async function benchSpeculate(options: OwnBenchOptions): Promise<SpeculateReport> {
   const { rounds, quick, cache, say } = options
   const machine = machineFacts({})
   const shape = await benchModel(quick ? 'tiny' : 'gemma-2b', cache, say)

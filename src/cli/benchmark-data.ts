@@ -1,9 +1,7 @@
-/** Benchmarks for the commands that ask their questions: from a folder, or downloaded once and kept. */
+/** Where the commands that ask benchmarks have their questions from: a folder, or downloaded once and kept. */
 import { join } from 'node:path'
 import { DataCache } from '../eval/data/cache.ts'
-import { type LoadOptions, loadData } from '../eval/data/load.ts'
-import type { Benchmark } from '../eval/run-benchmarks.ts'
-import type { Task } from '../eval/task.ts'
+import type { LoadOptions } from '../eval/data/load.ts'
 import { ownCache } from '../pull/cache.ts'
 import { Web } from '../pull/web.ts'
 
@@ -15,21 +13,4 @@ export function benchmarkSource(signal: AbortSignal, folder: string | undefined)
     env: process.env,
     ...(folder !== undefined && { folder }),
   }
-}
-
-/**
- * @param shots solved examples before each question; undefined: what each task says
- * @throws FacetError as `loadData` does
- */
-export async function loadBenchmarks(
-  tasks: readonly Task[],
-  source: LoadOptions,
-  shots?: number,
-): Promise<Benchmark[]> {
-  const benchmarks: Benchmark[] = []
-  for (const task of tasks) {
-    const wanted = shots ?? task.shots
-    benchmarks.push({ task, shots: wanted, data: await loadData(task, wanted, source) })
-  }
-  return benchmarks
 }

@@ -1,11 +1,12 @@
 /** `facet eval run`: benchmarks against any model. */
 import { Command } from 'commander'
 import { FacetError } from '../errors.ts'
+import { loadBenchmarks } from '../eval/data/load-benchmarks.ts'
 import { type Benchmark, runBenchmarks } from '../eval/run-benchmarks.ts'
-import { TASKS, taskNamed } from '../eval/tasks/tasks.ts'
+import { TASKS, tasksNamed } from '../eval/tasks/tasks.ts'
 import type { Backend } from '../types.ts'
 import { toCount, toTemperature, toWhole } from './argument.ts'
-import { benchmarkSource, loadBenchmarks } from './benchmark-data.ts'
+import { benchmarkSource } from './benchmark-data.ts'
 import { checkKey, toModelFlags } from './eval-judging.ts'
 import {
   canScore,
@@ -78,10 +79,13 @@ async function start(names: string, flags: Flags): Promise<void> {
     [flags.url, flags.judge].filter((name) => name !== undefined),
     flags,
   )
-  const tasks = [...new Set(names.split(',').map((name) => taskNamed(name.trim())))]
+  const tasks = tasksNamed(names)
   await untilStopped(async (signal) => {
     const { data: folder, shots, judge } = flags
-    const benchmarks = await loadBenchmarks(tasks, benchmarkSource(signal, folder), shots)
+    const benchmarks = await loadBenchmarks(
+      tasks.map((task) => ({ task, shots })),
+      benchmarkSource(signal, folder),
+    )
     await withOpen(openModel(flags, signal), (model) =>
       judge === undefined
         ? measure(benchmarks, { model }, flags, signal)

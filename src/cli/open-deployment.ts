@@ -9,6 +9,7 @@ import { openCanary, openTarget } from '../../deploy/targets.ts'
 import type { LoadedConfig } from '../config/node.ts'
 import { FacetError } from '../errors.ts'
 import { findDeployment } from './deployment.ts'
+import { untilStopped } from './until-stopped.ts'
 
 export interface OpenDeployment {
   readonly name: string
@@ -40,14 +41,7 @@ export async function withDeployment(
   const place = toPlace(name, config)
   const target = await openTarget(planned, operations, place)
   const canary = await openCanary(planned, operations, place)
-  const stop = new AbortController()
-  const onSignal = (): void => stop.abort()
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
-  try {
-    await run({ name, plan: planned, target, canary, folder, signal: stop.signal })
-  } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
-  }
+  await untilStopped((signal) => run({ name, plan: planned, target, canary, folder, signal }))
 }
 
 /** A gateway reaches what the file and other deployments name, but never itself, nor what only Node.js can. */

@@ -1,5 +1,6 @@
 /** How far a long job is: a bar that redraws itself on a terminal, a few quiet lines elsewhere. */
 import { formatBytes } from '../gemma/memory-plan.ts'
+import { untilStopped } from './until-stopped.ts'
 
 /** What is drawn on: process.stderr, or a test's fake. */
 export interface ProgressStream {
@@ -94,20 +95,18 @@ export interface LongJob {
 }
 
 /** Runs a job that shows how far it is on standard error, and stops in good order when it is told to. */
-export async function runLong<T>(label: string, run: (job: LongJob) => Promise<T>): Promise<T> {
-  const stop = new AbortController()
-  const onSignal = (): void => stop.abort()
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
-  const progress = new Progress(label, process.stderr)
-  try {
-    return await run({
-      signal: stop.signal,
-      onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
-    })
-  } finally {
-    progress.end()
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
-  }
+export function runLong<T>(label: string, run: (job: LongJob) => Promise<T>): Promise<T> {
+  return untilStopped(async (signal) => {
+    const progress = new Progress(label, process.stderr)
+    try {
+      return await run({
+        signal,
+        onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
+      })
+    } finally {
+      progress.end()
+    }
+  })
 }
 
 /** `42 s`, `3:05`, `1:02:03`. */

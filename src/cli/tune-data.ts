@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { FacetError } from '../errors.ts'
 import type { LoadOptions } from '../eval/data/load.ts'
+import { loadBenchmarks } from '../eval/data/load-benchmarks.ts'
 import { fromHub } from '../eval/data/remote.ts'
 import { toTerminal } from '../eval/report-text.ts'
 import { TASKS, taskNamed } from '../eval/tasks/tasks.ts'
@@ -23,7 +24,7 @@ import { readTunedModel } from '../tune/data/template.ts'
 import { toxicWords } from '../tune/data/toxic-words.ts'
 import { isEmptyFolder } from '../tune/output.ts'
 import { toCount, toWhole } from './argument.ts'
-import { benchmarkSource, loadBenchmarks } from './benchmark-data.ts'
+import { benchmarkSource } from './benchmark-data.ts'
 import { type DetectorFlags, openDetector, withDetectorFlags } from './detector-options.ts'
 import { withOpen } from './eval-model.ts'
 import { addJudgeFlags, type JudgeFlags, toJudge } from './guard-options.ts'
@@ -90,7 +91,12 @@ async function start(files: readonly string[], flags: Flags): Promise<void> {
       const remote = benchmarkSource(job.signal, flags.benchmarkData)
       const sources: Source[] = []
       for (const file of files) sources.push(...(await open(file, flags.type, remote)))
-      const benchmarks = new Benchmarks(await loadBenchmarks([...new Set(names)], remote, 0))
+      const benchmarks = new Benchmarks(
+        await loadBenchmarks(
+          [...new Set(names)].map((task) => ({ task, shots: 0 })),
+          remote,
+        ),
+      )
       return prepare(
         { ...flags, personalData },
         { sources, model, benchmarks, ...(detector && { detector }) },

@@ -3,10 +3,11 @@ import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { loadEngine } from '../engine/node.ts'
 import { FacetError } from '../errors.ts'
+import { loadBenchmarks } from '../eval/data/load-benchmarks.ts'
 import { openRun } from '../eval/kinds.ts'
 import { runBenchmarks } from '../eval/run-benchmarks.ts'
 import { hashOf } from '../eval/run-folder.ts'
-import { taskNamed } from '../eval/tasks/tasks.ts'
+import { tasksNamed } from '../eval/tasks/tasks.ts'
 import { writeReport } from '../eval/write-report.ts'
 import { MANIFEST_FILE } from '../gemma/manifest.ts'
 import type { Comparison, Pair } from '../tune/home/compared.ts'
@@ -14,7 +15,7 @@ import type { Done } from '../tune/home/done.ts'
 import { heldOutLoss, readTurns } from '../tune/home/held-out.ts'
 import { sha256Of } from '../tune/home/result-place.ts'
 import type { Tuned } from '../tune/home/tuned.ts'
-import { benchmarkSource, loadBenchmarks } from './benchmark-data.ts'
+import { benchmarkSource } from './benchmark-data.ts'
 import { type EngineModel, engineModel } from './engine-model.ts'
 import { showRun } from './eval-progress.ts'
 
@@ -106,8 +107,11 @@ async function compareOn(
   signal: AbortSignal,
 ): Promise<Pair[]> {
   if (words === undefined) return []
-  const tasks = [...new Set(words.split(',').map((word) => taskNamed(word.trim())))]
-  const benchmarks = await loadBenchmarks(tasks, benchmarkSource(signal, benchmarkData))
+  const tasks = tasksNamed(words)
+  const benchmarks = await loadBenchmarks(
+    tasks.map((task) => ({ task })),
+    benchmarkSource(signal, benchmarkData),
+  )
   const scores = async (backend: EngineModel): Promise<Map<string, number>> => {
     const { settings: model } = backend
     // Named by what it measures: a result that was tuned anew, or other questions, are another run.

@@ -1,10 +1,11 @@
 /** Measures a model as a stored run was measured: the same tasks, questions, shots and way of asking. */
 
 import { FacetError } from '../errors.ts'
-import { type LoadOptions, loadData } from '../eval/data/load.ts'
+import type { LoadOptions } from '../eval/data/load.ts'
+import { loadBenchmarks } from '../eval/data/load-benchmarks.ts'
 import type { StoredRun } from '../eval/kinds.ts'
 import type { RunProgress } from '../eval/run.ts'
-import { type Benchmark, type BenchmarkSettings, runBenchmarks } from '../eval/run-benchmarks.ts'
+import { type BenchmarkSettings, runBenchmarks } from '../eval/run-benchmarks.ts'
 import type { ModelSettings } from '../eval/summary.ts'
 import { taskNamed } from '../eval/tasks/tasks.ts'
 import type { Backend } from '../types.ts'
@@ -30,11 +31,8 @@ export async function remeasure(baseline: StoredRun, options: RemeasureOptions):
     )
   }
   const { tasks, seed, method, chat, samples, temperature } = baseline.settings as BenchmarkSettings
-  const benchmarks: Benchmark[] = []
-  for (const { name, shots = 0 } of tasks) {
-    const task = taskNamed(name)
-    benchmarks.push({ task, shots, data: await loadData(task, shots, load) })
-  }
+  const wanted = tasks.map(({ name, shots = 0 }) => ({ task: taskNamed(name), shots }))
+  const benchmarks = await loadBenchmarks(wanted, load)
   // A task with fewer questions than this gives all it has.
   const limit = Math.max(...tasks.map((task) => task.samples))
   const { failures } = await runBenchmarks({

@@ -1,21 +1,13 @@
 import { describe, expect, it } from 'vitest'
-import { createClient } from '../../src/client/http.ts'
 import { triton } from '../../src/client/triton.ts'
-import type { ChatEvent, ChatRequest } from '../../src/types.ts'
-import { fakeFetch } from './fake-server.ts'
+import type { ChatRequest } from '../../src/types.ts'
+import { type Asked, askOnce } from './ask-once.ts'
 
 const QUESTION: ChatRequest = { messages: [{ role: 'user', content: 'Hi' }], maxTokens: 7 }
 const baseURL = 'http://127.0.0.1:1/v2/models/ensemble'
 
-async function chat(
-  answer: Response,
-  request = QUESTION,
-): Promise<{ events: ChatEvent[]; calls: readonly unknown[] }> {
-  const { fetch, calls } = fakeFetch(() => answer)
-  const events: ChatEvent[] = []
-  for await (const event of createClient(triton({ baseURL, fetch })).chat(request)) events.push(event)
-  return { events, calls }
-}
+const chat = (answer: Response, request: ChatRequest = QUESTION): Promise<Asked> =>
+  askOnce((fetch) => triton({ baseURL, fetch }), answer, request)
 
 describe('a client of Triton', () => {
   it('sends the chat as a prompt in the template, and gives the answer whole', async () => {

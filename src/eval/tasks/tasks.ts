@@ -31,3 +31,8 @@ export function taskNamed(name: string): Task {
   const hint = near ? `did you mean ${near}?` : `there are ${names.join(', ')}.`
   throw new FacetError('invalid_request', `There is no benchmark ${name}; ${hint}`, { field: 'task' })
 }
+
+/** @param names separated by commas; one that is named twice counts once. @throws FacetError as `taskNamed` does */
+export function tasksNamed(names: string): Task[] {
+  return [...new Set(names.split(',').map((name) => taskNamed(name.trim())))]
+}

@@ -2,6 +2,7 @@
 import { isObject } from '../../check.ts'
 import { FacetError } from '../../errors.ts'
 import type { JobFile } from '../job/job.ts'
+import { toJson } from '../to-json.ts'
 
 export const DONE_FILE = 'done.json'
 
@@ -57,15 +58,6 @@ function toFile(value: unknown, field: string): JobFile {
   if (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256))
     throw wrong(`${field}.sha256`, 'must be 64 hexadecimal digits')
   return { path, bytes: Number(bytes), sha256 }
-}
-
-function toJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    // Told by whoever looks at it.
-    return undefined
-  }
 }
 
 function wrong(field: string, problem: string): FacetError {

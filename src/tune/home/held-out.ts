@@ -3,6 +3,7 @@ import { isObject } from '../../check.ts'
 import { FacetError } from '../../errors.ts'
 import { readText } from '../../text-file.ts'
 import type { Backend, Message } from '../../types.ts'
+import { toJson } from '../to-json.ts'
 
 export interface HeldOutLoss {
   /** Mean over all tokens of all answers. */
@@ -76,13 +77,4 @@ function isMessage(value: unknown): boolean {
   if (!isObject(value)) return false
   const { role, content } = value
   return (role === 'system' || role === 'user' || role === 'assistant') && typeof content === 'string'
-}
-
-function toJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    // Told with its line.
-    return undefined
-  }
 }

@@ -1,5 +1,6 @@
 /** metrics.jsonl as the scripts write it, read while they write, over preemptions. */
 import { isObject } from '../../check.ts'
+import { toJson } from '../to-json.ts'
 import type { JobFile, JobLine } from './job.ts'
 
 /**
@@ -55,15 +56,6 @@ function numbersOf<Name extends string>(
 ): Partial<Record<Name, number>> {
   const known = names.filter((name) => typeof value[name] === 'number')
   return Object.fromEntries(known.map((name) => [name, value[name]])) as Partial<Record<Name, number>>
-}
-
-function toJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    // It is being written, or was when the machine was taken away.
-    return undefined
-  }
 }
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0
