@@ -142,13 +142,15 @@ export class DockerRunner implements Runner {
         if (error.code === 'ENOENT') return undefined
         throw toIoError(error, out)
       })
+    // What is written last is read first: a job that ends meanwhile is not done at a step before its last.
+    const done = (await read('done.json')) !== undefined
     const attempts = await readdir(join(out, 'attempts/1')).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return []
       throw toIoError(error, out)
     })
     return {
       steps: parseMetrics((await read('metrics.jsonl')) ?? ''),
-      done: (await read('done.json')) !== undefined,
+      done,
       attempts: attempts.filter((name) => /^\d+\.json$/.test(name)).length,
     }
   }

@@ -170,9 +170,10 @@ export class GkeRunner implements Runner {
   async #written(plan: JobPlan, job: KubeObject | undefined, signal: AbortSignal): Promise<Written> {
     const folder = this.#options.folderOf(plan)
     const launch = job === undefined ? '' : `/${String(job.metadata.uid)}`
-    const [metrics, done, attempts] = await Promise.all([
+    // What is written last is read first: a job that ends meanwhile is not done at a step before its last.
+    const done = await folder.text('out/done.json', signal)
+    const [metrics, attempts] = await Promise.all([
       folder.text('out/metrics.jsonl', signal),
-      folder.text('out/done.json', signal),
       folder.list(`out/attempts${launch}`, signal),
     ])
     const crashed = attempts.filter((name) => name.endsWith(CRASH)).length

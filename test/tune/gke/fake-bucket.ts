@@ -11,6 +11,8 @@ export class FakeBucket {
   readonly asked: string[] = []
   /** Answers everything with this, as a bucket that may not be touched does. */
   refuses: { readonly status: number; readonly message: string } | undefined
+  /** Called once what is answered is decided: what happens between one request and the next. */
+  onRead: ((name: string) => void) | undefined
   readonly #server = new Loopback((request, response) => this.#answer(request, response))
 
   static async open(): Promise<FakeBucket> {
@@ -58,6 +60,7 @@ export class FakeBucket {
     }
     const name = decodeURIComponent(found[2]!)
     const text = this.objects.get(name)
+    this.onRead?.(name)
     if (text === undefined) return reply(404, { error: { code: 404, message: `No such object: ${name}` } })
     return reply(200, query.get('alt') === 'media' ? text : toItem(name, text))
   }

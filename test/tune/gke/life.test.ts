@@ -117,6 +117,25 @@ describe('a tuning', () => {
     expect((await world.runner().logs(planned, new AbortController().signal)).at(-1)).toContain('"step":12')
   })
 
+  it('that ends while it is looked at is not done at a step before its last', async () => {
+    world = await World.open({ life: () => ({ steps: 12, end: 'stay' }) })
+    const planned = await world.plan()
+    await world.start(planned)
+    await world.cluster.settle()
+    const { bucket } = world
+    const out = `tunings/${planned.run}/out`
+    bucket.onRead = () => {
+      bucket.onRead = undefined
+      bucket.append(`${out}/metrics.jsonl`, '{"facet":"step","step":30,"steps":30,"loss":1}\n')
+      bucket.objects.set(`${out}/done.json`, '{}')
+    }
+    const between = await world.observe(planned)
+    expect(between!.state === 'running' || lastStep(between!.steps)!.step === 30).toBe(true)
+    const after = await world.observe(planned)
+    expect(after!.state).toBe('succeeded')
+    expect(lastStep(after!.steps)).toMatchObject({ step: 30 })
+  })
+
   it('is stopped, leaves nothing that costs, and goes on from its checkpoint when it is started again', async () => {
     world = await World.open({ life: (attempt) => (attempt === 1 ? { steps: 12, end: 'stay' } : succeeds) })
     const planned = await world.plan()
