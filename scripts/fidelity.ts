@@ -28,6 +28,7 @@ import { spawnNodeThread } from '../src/engine/wasm/threads-node.ts'
 import { configFrom } from '../src/gemma/config.ts'
 import type { Tokenizer } from '../src/gemma/tokenizer.ts'
 import type { Backend } from '../src/types.ts'
+import { type Evaluation, type Pair, questionOf } from './evaluation.ts'
 
 const DOCUMENTS = 200
 const DOCUMENT_TOKENS = 512
@@ -38,15 +39,6 @@ const PERPLEXITY_LIMIT = 0.005
 /** As a fraction of all pairs. */
 const EXACT_LIMIT = 0.03
 const LOGIT_LIMIT = 1e-3
-
-type Pair = readonly [tool: string, description: string, command: string, platform: string]
-
-interface Evaluation {
-  readonly train_documents: readonly string[]
-  readonly heldout_documents: readonly string[]
-  readonly train_pairs: readonly Pair[]
-  readonly heldout_pairs: readonly Pair[]
-}
 
 interface GoldenPrompt {
   readonly prompt: string
@@ -179,10 +171,9 @@ async function perplexity(
 
 async function exactMatch(backend: Backend, pairs: readonly Pair[]): Promise<number> {
   let exact = 0
-  await eachOf(pairs, async ([tool, description, command]) => {
-    const task = description.charAt(0).toLowerCase() + description.slice(1)
-    const answer = await answerTo(backend, `How do I ${task} with ${tool}?`)
-    if (answer === command) exact++
+  await eachOf(pairs, async (pair) => {
+    const [, , command] = pair
+    if ((await answerTo(backend, questionOf(pair))) === command) exact++
   })
   return exact / pairs.length
 }

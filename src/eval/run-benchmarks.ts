@@ -82,7 +82,7 @@ export async function runBenchmarks(
       title: task.title,
       samples: items.length,
       of: data.rows.length,
-      shots,
+      shots: shots + (task.preambleShots ?? 0),
       source: task.source,
       licence: task.licence,
       measures: measuresOf(task.measures, sampling.samples),

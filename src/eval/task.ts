@@ -26,6 +26,8 @@ export interface Task {
   /** Stands before the shots; told the part of the question, and the rows of preambleData of that part. */
   readonly preamble?: (part: string | undefined, rows: readonly Row[]) => string
   readonly preambleData?: readonly DataFile[]
+  /** Solved examples in it, which are the same whatever `shots` says. Default 0. */
+  readonly preambleShots?: number
   /** Between shots. Default: an empty line. */
   readonly shotEnd?: string
   /** @throws FacetError invalid_request, with file, line and field of a malformed row */

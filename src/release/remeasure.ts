@@ -31,7 +31,11 @@ export async function remeasure(baseline: StoredRun, options: RemeasureOptions):
     )
   }
   const { tasks, seed, method, chat, samples, temperature } = baseline.settings as BenchmarkSettings
-  const wanted = tasks.map(({ name, shots = 0 }) => ({ task: taskNamed(name), shots }))
+  const wanted = tasks.map(({ name, shots = 0 }) => {
+    const task = taskNamed(name)
+    // Those that always stand there are no choice.
+    return { task, shots: Math.max(0, shots - (task.preambleShots ?? 0)) }
+  })
   const benchmarks = await loadBenchmarks(wanted, load)
   // A task with fewer questions than this gives all it has.
   const limit = Math.max(...tasks.map((task) => task.samples))

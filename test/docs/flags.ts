@@ -15,6 +15,7 @@ export const FLAGS: Readonly<Record<string, readonly string[]>> = {
   'npm run bench': ['-s', '--', '--json', '--quick'],
   // Options that the script itself reads.
   'node scripts/fidelity.ts': ['--engine', '--kv', '--pairs', '--against'],
+  'node scripts/own-answers.ts': ['--count', '--seed'],
   cd: [],
   mkdir: ['-p'],
 }

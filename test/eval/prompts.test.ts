@@ -62,6 +62,15 @@ describe('a prompt is byte for byte that of lm-evaluation-harness', () => {
     expect(item!.question).toMatchObject({ stop: ['</s>', 'Q', '\n\n'], maxTokens: 1024 })
   })
 
+  it.each([
+    ['minerva_math', /^Problem:/gm],
+    ['truthfulqa_mc1', /^Q: /gm],
+    ['truthfulqa_mc2', /^Q: /gm],
+  ])('of %s begins with as many solved examples as the task says', (name, example) => {
+    const { preamble, preambleShots } = taskNamed(name)
+    expect(preamble!(undefined, []).match(example)).toHaveLength(preambleShots!)
+  })
+
   it('for every task', () => {
     const proven = new Set([...cases.map(({ task }) => task), 'bbh_cot_fewshot'])
     expect(TASKS.map(({ name }) => name).filter((name) => !proven.has(name) && !CODE.includes(name))).toEqual(

@@ -61,7 +61,7 @@ describe('benchmarks', () => {
         ['arc_easy', 3, 24, 0],
         ['arc_challenge', 3, 24, 0],
         ['gsm8k', 3, 12, 5],
-        ['bbh_cot_fewshot', 3, 54, 0],
+        ['bbh_cot_fewshot', 3, 54, 3],
       ])
       for (const { scores } of samples) expect(Object.values(scores as object)).not.toHaveLength(0)
       const code = await runOn({ benchmarks: await benchmarks('humaneval'), backend: engine, limit: 1 })

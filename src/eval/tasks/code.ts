@@ -42,6 +42,7 @@ const mbpp: Task = {
   licence: 'CC-BY-4.0',
   data: [onHub('google-research-datasets/mbpp', 'full', 'test', 'mbpp')],
   preambleData: [onHub('google-research-datasets/mbpp', 'full', 'prompt', 'mbpp.shots')],
+  preambleShots: MBPP_SHOTS.length,
   shots: 0,
   shotOrder: 'first',
   preamble: (_part, rows) =>

@@ -25,6 +25,7 @@ const math: Task = {
   ),
   shots: 0,
   shotOrder: 'first',
+  preambleShots: MATH_SHOTS.length,
   preamble: () => MATH_SHOTS.map(([problem, solution]) => `${mathPrompt(problem)} ${solution}\n\n`).join(''),
   measures: [EXACT_MATCH],
   grader: mathGrader,

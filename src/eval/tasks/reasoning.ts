@@ -80,6 +80,7 @@ const bbh: Task = {
   licence: 'MIT',
   data: bbhFiles('bbh', 'json'),
   preambleData: bbhFiles('cot-prompts', 'txt'),
+  preambleShots: 3,
   shots: 0,
   shotOrder: 'first',
   preamble: (_part, rows) => rows.map(solvedExamples).join(''),

@@ -37,6 +37,7 @@ function truthfulQa(kind: 'mc1' | 'mc2'): Task {
     shots: 0,
     shotOrder: 'first',
     preamble: () => PREAMBLE,
+    preambleShots: 6,
     measures: [kind === 'mc1' ? ACC : { name: 'mc2', unit: 'share', higherIsBetter: true }],
     pose(row): ChoiceQuestion {
       const targets = row.object(`${kind}_targets`)

@@ -35,6 +35,10 @@ export const MODELS: readonly PageEntries[] = [
         how: 'parsed',
         because: 'The figures of transformers that it compares with are not in the repository.',
       },
+      'node scripts/own-answers.ts ./int8 eval.json answers.jsonl --seed 1': {
+        how: 'parsed',
+        because: 'eval.json of the sample model is not in the repository.',
+      },
       'npx facet verify ./gemma-int4 --against ./gemma-checkpoint --chart difference.svg': { how: 'run' },
       'facet licence ./gemma-2b-it': { how: 'run', exit: 1, says: /NOTICE/ },
       'facet licence ./gemma-2b-it --write': { how: 'run' },
