@@ -10,11 +10,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { createEngine } from '../src/engine/backend.ts'
-import { openWithoutData } from '../src/engine/model-file.ts'
-import { filesFromDirectory } from '../src/engine/node.ts'
-import { createWasmGraph } from '../src/engine/wasm/graph.ts'
-import { spawnNodeThread } from '../src/engine/wasm/threads-node.ts'
+import { loadEngine } from '../src/engine/node.ts'
 import { randomFrom } from '../src/random.ts'
 import { type Evaluation, questionOf } from './evaluation.ts'
 
@@ -46,20 +42,7 @@ while (questions.size < count) {
   if (!secret.has(question)) questions.add(question)
 }
 
-const model = await openWithoutData(filesFromDirectory(directory))
-const graph = await createWasmGraph({
-  model,
-  sequences: SLOTS,
-  contextTokens: model.config.contextTokens,
-  spawn: spawnNodeThread,
-  cacheBits: 16,
-})
-const backend = createEngine({
-  graph,
-  tokenizer: model.tokenizer,
-  model: { id: model.manifest.id },
-  slots: SLOTS,
-})
+const backend = await loadEngine(directory, { slots: SLOTS })
 const lines: string[] = []
 const left = [...questions].entries()
 const answerAll = async (): Promise<void> => {
