@@ -1,8 +1,9 @@
 /** How the commands of the page on models are run. */
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { PageEntries } from '../entry.ts'
 import { checkpoint, hub, made, sample } from '../fixtures.ts'
+import { ROOT } from '../pages.ts'
 
 const HUB = 'a small checkpoint on a hub of the tests'
 
@@ -18,6 +19,8 @@ export const MODELS: readonly PageEntries[] = [
       await made(place, 'facet convert ./checkpoint ./gemma-2b-it --license gemma')
       rmSync(join(place.folder, 'gemma-2b-it/NOTICE'))
       sample(place, 'model')
+      sample(place, 'int8')
+      place.write('eval.json', readFileSync(join(ROOT, 'test/golden/facet-tldr-24m-eval.json'), 'utf8'))
     },
     commands: {
       'npx facet pull google/gemma-2b-it': {
@@ -36,8 +39,8 @@ export const MODELS: readonly PageEntries[] = [
         because: 'The figures of transformers that it compares with are not in the repository.',
       },
       'node scripts/own-answers.ts ./int8 eval.json answers.jsonl --seed 1': {
-        how: 'parsed',
-        because: 'eval.json of the sample model is not in the repository.',
+        how: 'run',
+        instead: { 'node scripts': `node ${join(ROOT, 'scripts')}`, '--seed 1': '--seed 1 --count 2' },
       },
       'npx facet verify ./gemma-int4 --against ./gemma-checkpoint --chart difference.svg': { how: 'run' },
       'facet licence ./gemma-2b-it': { how: 'run', exit: 1, says: /NOTICE/ },

@@ -20,6 +20,12 @@ import { blocksOf } from '../pages.ts'
 
 const CLUSTER = 'a cluster, with Kueue, and a bucket in memory'
 
+/** What the page leaves to a reader's facet.config.ts. */
+const WHERE = {
+  '--on gke':
+    '--on gke --project my-project --region us-central1 --bucket gs://my-bucket/tunings --accept-terms',
+}
+
 export const TUNING: readonly PageEntries[] = [
   {
     page: 'docs/tuning.md',
@@ -61,6 +67,7 @@ export const TUNING: readonly PageEntries[] = [
   {
     page: 'docs/rlhf.md',
     prepare: async (place) => {
+      await tuningCluster(place)
       sample(place, 'gemma-2b-it')
       const pairs = Array.from({ length: 20 }, (_, at) =>
         JSON.stringify({ prompt: `Question ${at}?`, chosen: `Yes, ${at}.`, rejected: `No, ${at}.` }),
@@ -90,7 +97,7 @@ export const TUNING: readonly PageEntries[] = [
         because: 'It takes runs of several models.',
       },
       'npx facet tune reward helpful --on gke --model gemma-2b-it --data preferences/train.jsonl --eval-data preferences/eval.jsonl':
-        { how: 'parsed', because: 'It takes a cluster.' },
+        { how: 'run', against: CLUSTER, instead: WHERE, says: /SUCCEEDED: step 30 of 30/ },
       'npx facet tune fetch helpful': { how: 'parsed', because: 'It takes what a job has made.' },
       'npx facet tune scores helpful --out ./quality': {
         how: 'run',
@@ -99,7 +106,7 @@ export const TUNING: readonly PageEntries[] = [
         instead: { helpful: './result' },
       },
       'npx facet tune rlhf polite --on gke --model gemma-2b-it --data preferences/train.jsonl --start-from gs://bucket/sft/result --reward-model gs://bucket/helpful/result':
-        { how: 'parsed', because: 'It takes a cluster.' },
+        { how: 'run', against: CLUSTER, instead: WHERE, says: /SUCCEEDED: step 30 of 30/ },
       'npx facet tune check polite --base ./gemma-2b-it --judge gemini --prompts instructions --out ./check':
         { how: 'parsed', because: 'It takes what a job has made, and a judge.' },
     },
