@@ -14,6 +14,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { collect } from '../src/client/collect.ts'
 import { weightsFrom } from '../src/convert/checkpoint-weights.ts'
 import { openCheckpoint } from '../src/convert/safetensors.ts'
 import { createEngine } from '../src/engine/backend.ts'
@@ -28,7 +29,7 @@ import { spawnNodeThread } from '../src/engine/wasm/threads-node.ts'
 import { configFrom } from '../src/gemma/config.ts'
 import type { Tokenizer } from '../src/gemma/tokenizer.ts'
 import type { Backend } from '../src/types.ts'
-import { type Evaluation, type Pair, questionOf } from './evaluation.ts'
+import { type Evaluation, eachOf, type Pair, progress, questionOf, SLOTS } from './evaluation.ts'
 
 const DOCUMENTS = 200
 const DOCUMENT_TOKENS = 512
@@ -62,9 +63,6 @@ interface Row {
 
 const USAGE =
   'usage: node scripts/fidelity.ts MODEL_DIR EVAL_JSON GOLDEN_JSON [--engine wasm|ort] [--kv 8|16|32] [--pairs N] [--against CHECKPOINT]'
-
-/** Documents and answers computed at the same time. */
-const SLOTS = 8
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -140,18 +138,6 @@ function wasmGraph(model: OpenedModel, cacheBits: 8 | 16 | 32): Promise<Graph> {
   return createWasmGraph({ model, sequences: SLOTS, contextTokens, spawn: spawnNodeThread, cacheBits })
 }
 
-/** Works on all items, SLOTS at a time. */
-async function eachOf<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
-  const left = items.entries()
-  const take = async (): Promise<void> => {
-    for (const [i, item] of left) {
-      progress(i, items.length)
-      await work(item)
-    }
-  }
-  await Promise.all(Array.from({ length: SLOTS }, take))
-}
-
 async function perplexity(
   backend: Backend,
   tokenizer: Tokenizer,
@@ -180,8 +166,7 @@ async function exactMatch(backend: Backend, pairs: readonly Pair[]): Promise<num
 
 async function answerTo(backend: Backend, content: string): Promise<string> {
   const request = { messages: [{ role: 'user', content }], temperature: 0, maxTokens: ANSWER_TOKENS } as const
-  let text = ''
-  for await (const event of backend.chat(request)) if (event.type === 'text') text += event.text
+  const { text } = await collect(backend.chat(request))
   return text.trim().replace(/^`+|`+$/g, '')
 }
 
@@ -256,10 +241,6 @@ function printTable(rows: readonly Row[]): void {
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`)
-}
-
-function progress(index: number, count: number): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r${index + 1} of ${count}   `)
 }
 
 process.exitCode = await main()

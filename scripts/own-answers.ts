@@ -10,15 +10,15 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { collect } from '../src/client/collect.ts'
 import { loadEngine } from '../src/engine/node.ts'
 import { randomFrom } from '../src/random.ts'
-import { type Evaluation, questionOf } from './evaluation.ts'
+import { type Evaluation, eachOf, type Pair, questionOf, SLOTS } from './evaluation.ts'
 
 /** More than convert's 16,384 tokens. */
 const COUNT = '600'
 const ANSWER_TOKENS = 60
 const TEMPERATURE = 0.7
-const SLOTS = 8
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -26,7 +26,13 @@ const { values, positionals } = parseArgs({
 })
 const [directory, evalPath, out] = positionals
 const [count, seed] = [Number(values.count), Number(values.seed)]
-if (!directory || !evalPath || !out || !(count > 0) || !Number.isSafeInteger(seed)) {
+if (
+  !directory ||
+  !evalPath ||
+  !out ||
+  !(Number.isSafeInteger(count) && count > 0) ||
+  !Number.isSafeInteger(seed)
+) {
   process.stderr.write(
     'usage: node scripts/own-answers.ts MODEL_DIR EVAL_JSON OUT_JSONL [--count N] [--seed N]\n',
   )
@@ -35,26 +41,20 @@ if (!directory || !evalPath || !out || !(count > 0) || !Number.isSafeInteger(see
 const { train_pairs: pairs, heldout_pairs: heldOut }: Evaluation = JSON.parse(readFileSync(evalPath, 'utf8'))
 const secret = new Set(heldOut.map(questionOf))
 const random = randomFrom(seed)
-const any = (): Evaluation['train_pairs'][number] => pairs[Math.floor(random() * pairs.length)]!
+const draw = (): Pair => pairs[Math.floor(random() * pairs.length)]!
 const questions = new Set<string>()
 while (questions.size < count) {
-  const question = questionOf([any()[0], any()[1], '', ''])
+  const question = questionOf([draw()[0], draw()[1]])
   if (!secret.has(question)) questions.add(question)
 }
 
 const backend = await loadEngine(directory, { slots: SLOTS })
 const lines: string[] = []
-const left = [...questions].entries()
-const answerAll = async (): Promise<void> => {
-  for (const [i, question] of left) {
-    const messages = [{ role: 'user', content: question }] as const
-    const request = { messages, temperature: TEMPERATURE, maxTokens: ANSWER_TOKENS, seed: seed + i }
-    let answer = ''
-    for await (const event of backend.chat(request)) if (event.type === 'text') answer += event.text
-    lines[i] = JSON.stringify({ messages: [...messages, { role: 'assistant', content: answer }] })
-    if (process.stderr.isTTY) process.stderr.write(`\r${i + 1} of ${count}   `)
-  }
-}
-await Promise.all(Array.from({ length: SLOTS }, answerAll))
+await eachOf([...questions], async (question, i) => {
+  const messages = [{ role: 'user', content: question }] as const
+  const request = { messages, temperature: TEMPERATURE, maxTokens: ANSWER_TOKENS, seed: seed + i }
+  const { text } = await collect(backend.chat(request))
+  lines[i] = JSON.stringify({ messages: [...messages, { role: 'assistant', content: text }] })
+})
 await backend.close()
 writeFileSync(out, `${lines.join('\n')}\n`)

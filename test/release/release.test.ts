@@ -23,7 +23,8 @@ import { said } from '../cli/in-process.ts'
 import { question, removeFolders, storedRun } from '../eval/stored-run.ts'
 
 const MODEL = fileURLToPath(new URL('../../models/facet-tldr-24m', import.meta.url))
-const QUESTIONS = fileURLToPath(new URL('../fixtures/benchmarks/arc', import.meta.url))
+const BENCHMARKS = fileURLToPath(new URL('../fixtures/benchmarks', import.meta.url))
+const QUESTIONS = join(BENCHMARKS, 'arc')
 const GOLDEN = new URL('../golden/facet-tldr-24m-eval.json', import.meta.url)
 const HASH = 'b'.repeat(64)
 
@@ -102,6 +103,16 @@ describe('facet release on the sample model', () => {
         { results: [{ dataset: { name: 'ARC-e' }, metrics: [{ value: expect.any(Number) }] }] },
       ],
     })
+  })
+
+  it('measures anew what a task always shows solved examples of', async () => {
+    const [baseline, anew] = [place('baseline-bbh'), place('anew-bbh')]
+    const measure = ['run', 'bbh_cot_fewshot', '--model', MODEL, '--data', BENCHMARKS, '--limit', '1']
+    await said('eval', ...measure, '--out', baseline)
+    await said('release', MODEL, '--baseline', baseline, '--benchmark-data', BENCHMARKS, '--out', anew)
+    const [before, after] = await Promise.all([baseline, join(anew, 'benchmarks')].map(openRun))
+    expect(before!.settings.tasks).toMatchObject([{ name: 'bbh_cot_fewshot', shots: 3 }])
+    expect(after!.settings.tasks).toEqual(before!.settings.tasks)
   })
 
   it('fails for a file that differs from the manifest, and for a gate that must run and cannot', async () => {

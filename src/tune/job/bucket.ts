@@ -4,6 +4,7 @@ import type { Rest } from '../../../deploy/google/rest.ts'
 import { toBucketFolder } from '../../../deploy/k8s/serving.ts'
 import { isObject } from '../../check.ts'
 import { FacetError } from '../../errors.ts'
+import { readWritten, type Written } from './written.ts'
 
 export class RunFolder {
   readonly #rest: Rest
@@ -42,6 +43,15 @@ export class RunFolder {
       page = typeof answer?.nextPageToken === 'string' ? answer.nextPageToken : undefined
     } while (page !== undefined)
     return names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length))
+  }
+
+  /** See readWritten. */
+  written(signal: AbortSignal, launch?: string): Promise<Written> {
+    const out = {
+      text: (path: string) => this.text(`out/${path}`, signal),
+      list: (folder: string) => this.list(`out/${folder}`, signal),
+    }
+    return readWritten(out, launch)
   }
 
   /** @returns false where a file of the same size is there: the run's name holds a hash of what it is made of. */

@@ -11,8 +11,9 @@ import { FacetError } from '../../errors.ts'
 import { classifyJob, type JobFinding } from './cause.ts'
 import type { Container, DockerCli } from './docker-cli.ts'
 import type { JobInputs, JobPlan, Observation, Runner, Started, StartOptions } from './job.ts'
-import { parseMetrics, savedStep } from './metrics.ts'
+import { savedStep } from './metrics.ts'
 import { inputsOf, JOB_PATH, RUN_PATH } from './paths.ts'
+import { ONLY_LAUNCH, readWritten, type Written } from './written.ts'
 
 const OWNER = 'gemfacet-tuning'
 const SPEC = 'gemfacet-spec'
@@ -68,7 +69,7 @@ export class DockerRunner implements Runner {
     const found = await this.#docker.container(nameOf(plan), signal)
     const { steps, done, attempts } = await this.#written(plan)
     if (!found && !done) return undefined
-    const seen = { attempt: Math.max(1, attempts), preemptions: 0, steps }
+    const seen = { attempt: Math.max(1, attempts.started), preemptions: 0, steps }
     if (done) return { state: 'succeeded', ...seen }
     if (found!.status === 'running' || found!.status === 'restarting') return { state: 'running', ...seen }
     if (found!.status === 'created' && found!.error === '') return { state: 'waiting', ...seen, attempt: 0 }
@@ -135,24 +136,18 @@ export class DockerRunner implements Runner {
     }
   }
 
-  async #written(plan: JobPlan): Promise<{ steps: Observation['steps']; done: boolean; attempts: number }> {
+  #written(plan: JobPlan): Promise<Written> {
     const out = resolve(this.#folder, plan.folders.out)
-    const read = (path: string): Promise<string | undefined> =>
-      readFile(join(out, path), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    const unlessMissing = async <T>(reading: Promise<T>): Promise<T | undefined> =>
+      reading.catch((error: NodeJS.ErrnoException) => {
         if (error.code === 'ENOENT') return undefined
         throw toIoError(error, out)
       })
-    // What is written last is read first: a job that ends meanwhile is not done at a step before its last.
-    const done = (await read('done.json')) !== undefined
-    const attempts = await readdir(join(out, 'attempts/1')).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return []
-      throw toIoError(error, out)
-    })
-    return {
-      steps: parseMetrics((await read('metrics.jsonl')) ?? ''),
-      done,
-      attempts: attempts.filter((name) => /^\d+\.json$/.test(name)).length,
-    }
+    const text = (path: string): Promise<string | undefined> =>
+      unlessMissing(readFile(join(out, path), 'utf8'))
+    const list = async (path: string): Promise<string[]> =>
+      (await unlessMissing(readdir(join(out, path)))) ?? []
+    return readWritten({ text, list }, ONLY_LAUNCH)
   }
 }
 

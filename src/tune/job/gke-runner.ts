@@ -20,8 +20,7 @@ import { identityOf, ownerOf, runName } from './gke-pod.ts'
 import { GkeJobTarget } from './gke-target.ts'
 import type { JobInputs, JobPlan, Observation, Runner, Started, StartOptions } from './job.ts'
 import { conditionOf, QUEUES } from './kueue.ts'
-import { parseMetrics } from './metrics.ts'
-import { toObservation, type Written } from './observation.ts'
+import { toObservation } from './observation.ts'
 
 export interface GkeRunnerOptions {
   readonly client: KubeClient
@@ -30,7 +29,6 @@ export interface GkeRunnerOptions {
 }
 
 const NOTHING: Started = { applied: [] }
-const CRASH = '.crash.json'
 
 export class GkeRunner implements Runner {
   readonly #options: GkeRunnerOptions
@@ -69,7 +67,8 @@ export class GkeRunner implements Runner {
   async observe(plan: JobPlan, signal: AbortSignal): Promise<Observation | undefined> {
     const seen = await lookAtJob(this.#options.client, plan, signal)
     if (!seen) checkNoOther(plan, active(await this.#jobs(plan, signal)))
-    return toObservation(plan, seen, await this.#written(plan, seen?.job, signal))
+    const launch = seen && String(seen.job.metadata.uid)
+    return toObservation(plan, seen, await this.#options.folderOf(plan).written(signal, launch))
   }
 
   changes(plan: JobPlan, signal: AbortSignal): AsyncIterable<unknown> {
@@ -165,23 +164,6 @@ export class GkeRunner implements Runner {
       applied.push(action)
     }
     return { applied }
-  }
-
-  async #written(plan: JobPlan, job: KubeObject | undefined, signal: AbortSignal): Promise<Written> {
-    const folder = this.#options.folderOf(plan)
-    const launch = job === undefined ? '' : `/${String(job.metadata.uid)}`
-    // What is written last is read first: a job that ends meanwhile is not done at a step before its last.
-    const done = await folder.text('out/done.json', signal)
-    const [metrics, attempts] = await Promise.all([
-      folder.text('out/metrics.jsonl', signal),
-      folder.list(`out/attempts${launch}`, signal),
-    ])
-    const crashed = attempts.filter((name) => name.endsWith(CRASH)).length
-    return {
-      steps: parseMetrics(metrics ?? ''),
-      done: done !== undefined,
-      attempts: { started: attempts.length - crashed, crashed },
-    }
   }
 }
 

@@ -6,17 +6,9 @@ import { isDisrupted, isRunning, type SeenJob } from './gke-observe.ts'
 import type { JobLine, JobPlan, Observation } from './job.ts'
 import { conditionOf, fromWorkload } from './kueue.ts'
 import { lastStep, savedStep } from './metrics.ts'
+import type { Written } from './written.ts'
 
-/** What lies in the run's folder. */
-export interface Written {
-  readonly steps: readonly JobLine[]
-  /** done.json is there, which is written last. */
-  readonly done: boolean
-  /** Of this launch. */
-  readonly attempts: { readonly started: number; readonly crashed: number }
-}
-
-/** Undefined where nothing of the run is there. */
+/** @param written its attempts are of this launch. @returns undefined where nothing of the run is there */
 export function toObservation(
   plan: JobPlan,
   seen: SeenJob | undefined,

@@ -13,7 +13,7 @@ import { isObject } from '../../check.ts'
 import { FacetError } from '../../errors.ts'
 import type { RunFolder } from './bucket.ts'
 import type { JobInputs, JobPlan, Observation, Runner, Started, StartOptions } from './job.ts'
-import { parseMetrics, savedStep } from './metrics.ts'
+import { savedStep } from './metrics.ts'
 import {
   parentOf,
   RUN_LABEL,
@@ -24,6 +24,7 @@ import {
   wantVertexJob,
 } from './vertex.ts'
 import { causeOf, currentOf, elderFirst, isActive, type SeenJob, toSeen, waiting } from './vertex-observe.ts'
+import { ONLY_LAUNCH } from './written.ts'
 
 export interface VertexRunnerOptions {
   readonly jobs: v1.JobServiceClient
@@ -77,15 +78,10 @@ export class VertexRunner implements Runner {
   }
 
   async observe(plan: JobPlan, signal: AbortSignal): Promise<Observation | undefined> {
-    const folder = this.#options.folderOf(plan)
     const job = await this.#current(plan, signal)
-    const done = (await folder.text('out/done.json', signal)) !== undefined
+    const { steps, done, attempts } = await this.#options.folderOf(plan).written(signal, ONLY_LAUNCH)
     if (!job && !done) return undefined
-    const steps = parseMetrics((await folder.text('out/metrics.jsonl', signal)) ?? '')
-    const files = await folder.list('out/attempts/1', signal)
-    const [started, crashed] = [/^\d+\.json$/, /\.crash\.json$/].map(
-      (pattern) => files.filter((name) => pattern.test(name)).length,
-    ) as [number, number]
+    const { started, crashed } = attempts
     const running = job?.state === 'JOB_STATE_RUNNING'
     const preemptions = Math.max(0, started - crashed - (running || done ? 1 : 0))
     const seen = { attempt: started, preemptions, steps }
