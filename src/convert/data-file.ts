@@ -1,7 +1,8 @@
 /** Streams a checkpoint's weights into `model.onnx_data`, a few megabytes at a time. */
 import { FacetError } from '../errors.ts'
 import type { GemmaConfig } from '../gemma/config.ts'
-import { DTYPE_BYTES, type Dtype } from '../gemma/dtype.ts'
+import { DTYPE_BYTES, type Dtype, toFloat32 } from '../gemma/dtype.ts'
+import { readAhead } from './ahead.ts'
 import { type Checkpoint, countOf } from './checkpoint.ts'
 import { type TensorSource, withOne } from './checkpoint-weights.ts'
 import { BLOCK_SIZE, bitsIn, type Layout, type Piece, type WeightFormat } from './layout.ts'
@@ -48,6 +49,9 @@ export async function writeData(file: HashedFile, data: DataSource, options: Dat
 /** Weights (rows, columns) of whole rows, at most STEP of them where a row is not longer, to their codes. */
 export type Quantizer = (weights: Float32Array, bits: 4 | 8) => QuantizedBlocks | Promise<QuantizedBlocks>
 
+/** A range as it was read: codes that are stored already, bfloat16 as stored, or numbers. */
+type Weights = QuantizedBlocks | Uint8Array | Float32Array
+
 /** Appends a model's tensors one by one. Each method takes the next of the layout. */
 export class DataWriter {
   readonly #file: HashedFile
@@ -82,9 +86,10 @@ export class DataWriter {
   async plain(source: TensorSource): Promise<void> {
     const { checkpoint, format } = this.#data
     await this.#begin(source)
-    for (const { name, start, end } of source.parts.flatMap(toRanges)) {
+    const ranges = source.parts.flatMap(toRanges)
+    const read = ({ name, start, end }: Range): Promise<Uint8Array> => checkpoint.readBytes(name, start, end)
+    for await (const [{ name, start, end }, bytes] of readAhead(ranges, read)) {
       checkAborted(this.#options.signal)
-      const bytes = await checkpoint.readBytes(name, start, end)
       checkNumbers(name, start, bytes, format.dtype)
       await this.#file.append(bytes)
       this.#advance(name, end - start)
@@ -103,42 +108,53 @@ export class DataWriter {
     quantizer?: Quantizer,
     visit?: (blocks: QuantizedBlocks) => void,
   ): Promise<void> {
-    const { checkpoint, format } = this.#data
+    const { format } = this.#data
     const bits = bitsIn(format, source.name)
-    const { blockSize = BLOCK_SIZE } = format
     const scales: Uint16Array[] = []
     const [, second] = await this.#begin(source)
-    for (const { name, start, end } of source.parts.flatMap(toRanges)) {
+    const ranges = source.parts.flatMap(toRanges)
+    const read = (range: Range): Promise<Weights> => this.#read(range, bits, quantizer !== undefined)
+    for await (const [range, weights] of readAhead(ranges, read)) {
       checkAborted(this.#options.signal)
-      const stored =
-        blockSize === BLOCK_SIZE ? await checkpoint.readBlocks?.(name, start, end, bits) : undefined
-      if (stored) checkScales(name, start, stored.scales)
-      const blocks =
-        stored ??
-        (quantizer && (await quantizer(await this.#floats(name, start, end), bits))) ??
-        (await this.#nearest(name, start, end, bits))
+      const blocks = await this.#round(range, weights, bits, quantizer)
       await this.#file.append(blocks.codes)
       scales.push(blocks.scales)
       visit?.(blocks)
-      this.#advance(name, end - start)
+      this.#advance(range.name, range.end - range.start)
     }
     await this.#file.padTo(second!.data.offset)
     for (const part of scales) await this.#file.append(toBytes(part))
   }
 
-  async #nearest(name: string, start: number, end: number, bits: 4 | 8): Promise<QuantizedBlocks> {
+  /** @param wantsFloats whoever rounds takes nothing else */
+  async #read({ name, start, end }: Range, bits: 4 | 8, wantsFloats: boolean): Promise<Weights> {
     const { checkpoint, format } = this.#data
-    // What is computed, as merged weights are, has more digits than its bytes.
-    if (bits === 4 && /^bf16$/i.test(checkpoint.tensors.get(name)!.storedDtype)) {
-      const blocks = quantizeBfloat16(await checkpoint.readBytes(name, start, end), format.blockSize)
+    if ((format.blockSize ?? BLOCK_SIZE) === BLOCK_SIZE) {
+      const blocks = await checkpoint.readBlocks?.(name, start, end, bits)
       if (blocks) return blocks
     }
-    return quantize(await this.#floats(name, start, end), bits, format.blockSize)
+    // What is computed, as merged weights are, has more digits than its bytes.
+    const isBfloat16 = /^bf16$/i.test(checkpoint.tensors.get(name)!.storedDtype)
+    if (bits === 4 && isBfloat16 && !wantsFloats) return checkpoint.readBytes(name, start, end)
+    return checkpoint.read(name, start, end)
   }
 
-  async #floats(name: string, start: number, end: number): Promise<Float32Array> {
-    const weights = await this.#data.checkpoint.read(name, start, end)
-    checkFloats(name, start, weights)
+  #round(
+    range: Range,
+    weights: Weights,
+    bits: 4 | 8,
+    quantizer?: Quantizer,
+  ): QuantizedBlocks | Promise<QuantizedBlocks> {
+    const { name, start } = range
+    const { blockSize } = this.#data.format
+    if (weights instanceof Uint8Array) {
+      return quantizeBfloat16(weights, blockSize) ?? this.#round(range, toFloat32(weights, 'bf16'), bits)
+    }
+    if (weights instanceof Float32Array) {
+      checkFloats(name, start, weights)
+      return quantizer ? quantizer(weights, bits) : quantize(weights, bits, blockSize)
+    }
+    checkScales(name, start, weights.scales)
     return weights
   }
 

@@ -154,20 +154,11 @@ export class HashedFile {
     }
   }
 
+  /** Hashes the bytes while they are written. */
   async append(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length; ) {
-      const { bytesWritten } = await this.#file.write(bytes.subarray(at))
-      at += bytesWritten
-    }
-    this.#whole.update(bytes)
-    for (let at = 0; at < bytes.length; ) {
-      const room = CHUNK_BYTES - (this.#sizeBytes % CHUNK_BYTES)
-      const part = bytes.subarray(at, at + room)
-      this.#chunk.update(part)
-      at += part.length
-      this.#sizeBytes += part.length
-      if (part.length === room) this.#endChunk()
-    }
+    const written = this.#write(bytes)
+    this.#hash(bytes)
+    await written
   }
 
   get sizeBytes(): number {
@@ -177,6 +168,25 @@ export class HashedFile {
   /** Appends zeros up to this size. */
   async padTo(sizeBytes: number): Promise<void> {
     await this.append(new Uint8Array(sizeBytes - this.#sizeBytes))
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; ) {
+      const { bytesWritten } = await this.#file.write(bytes.subarray(at))
+      at += bytesWritten
+    }
+  }
+
+  #hash(bytes: Uint8Array): void {
+    this.#whole.update(bytes)
+    for (let at = 0; at < bytes.length; ) {
+      const room = CHUNK_BYTES - (this.#sizeBytes % CHUNK_BYTES)
+      const part = bytes.subarray(at, at + room)
+      this.#chunk.update(part)
+      at += part.length
+      this.#sizeBytes += part.length
+      if (part.length === room) this.#endChunk()
+    }
   }
 
   #endChunk(): void {
