@@ -36,28 +36,30 @@ export async function writeCalibrated(
   const byName = new Map(sources.map((source) => [source.name, source]))
   let known: { readonly input: Float32Array; readonly factors: InputFactors } | undefined
 
-  /** Rounds W (m, k) for x (n, k) and gives the product with what it became, (n, m). */
-  const matrix = async (source: TensorSource, x: Float32Array, wanted = true): Promise<Float32Array> => {
-    const [m, k] = source.shape as [number, number]
+  /** Rounds W (m, k) for x (n, k) and gives the product with what it became, (n, c) at a time. */
+  const matrix = async (
+    source: TensorSource,
+    x: Float32Array,
+    visit?: (y: Float32Array, first: number) => void,
+  ): Promise<void> => {
+    const k = source.shape[1]!
     if (known?.input !== x) {
       const damping = source.role === 'embedding' ? EMBEDDING_DAMPING : undefined
       known = { input: x, factors: inputFactors(x, k, blockSize, damping) }
     }
     const { factors } = known
     const bits = bitsIn(format, source.name)
-    const y = new Float32Array(wanted ? (x.length / k) * m : 0)
-    let row = 0
+    let first = 0
     await writer.matrix(
       source,
       (weights) => quantizeFor(factors, weights, bits, blockSize),
       (blocks) => {
-        if (!wanted) return
+        if (!visit) return
         const rows = dequantize(blocks, bits, blockSize)
-        multiply(x, rows, k, y, m, row)
-        row += rows.length / k
+        visit(multiply(x, rows, k), first)
+        first += rows.length / k
       },
     )
-    return y
   }
 
   const lengths = sequences.map(({ length }) => length)
@@ -66,10 +68,10 @@ export async function writeCalibrated(
     const source = (part: string): TensorSource => byName.get(`model.layers.${layer}.${part}.weight`)!
     await runLayer(config, layer, lengths, x, {
       norm: (part) => writer.norm(source(part)),
-      linear: (part, input) => matrix(source(part), input),
+      multiply: (part, input, visit) => matrix(source(part), input, visit),
     })
   }
   const norm = await writer.norm(byName.get('model.norm.weight')!)
-  await matrix(byName.get(EMBEDDING)!, rmsNorm(x, norm, config.rmsNormEps), false)
+  await matrix(byName.get(EMBEDDING)!, rmsNorm(x, norm, config.rmsNormEps))
   await appendRotary(file, config, data.layout)
 }

@@ -23,8 +23,8 @@ import { withinSize } from './within-size.ts'
 /** Of a calibration text: fewer say too little of a matrix's inputs; more take long for little. */
 const LEAST_TOKENS = 512
 const MOST_TOKENS = 16_384
-/** Of the widest matrix's inputs, which are held: 2,560 tokens of a 2B, which stay below 1 GB. */
-const MOST_ACTIVATIONS = 2560 * 16_384
+/** Of the widest matrix's inputs, which are held: 3,072 tokens of a 2B, which stay below 1 GB. */
+const MOST_ACTIVATIONS = 3072 * 16_384
 
 export interface ConvertProgress {
   /** What is being done where it is not converting yet. */

@@ -99,8 +99,7 @@ function spread(
     for (let i = 0; i < left; i++) factors[i * block + j] = upper[u + i]!
   }
   const rows = errors.length / block
-  const changes = new Float32Array(rows * left)
-  multiply(errors, factors, block, changes, left, 0)
+  const changes = multiply(errors, factors, block)
   for (let row = 0; row < rows; row++) {
     const at = row * columns + column
     for (let i = 0; i < left; i++) weights[at + i]! -= changes[row * left + i]!
@@ -121,9 +120,7 @@ function innerProducts(
   for (let token = 0; token < tokens; token++) {
     for (let i = 0; i < size; i++) transposed[i * padded + token] = x[token * columns + first + i]!
   }
-  const products = new Float32Array(size * size)
-  multiply(transposed, transposed, padded, products, size, 0)
-  const h = Float64Array.from(products)
+  const h = Float64Array.from(multiply(transposed, transposed, padded))
   let trace = 0
   for (let i = 0; i < size; i++) trace += h[i * size + i]!
   const added = (damping * trace) / size || 1

@@ -10,8 +10,11 @@ import { frequencies } from '../gemma/rope.ts'
 export interface LayerWeights {
   /** An RMSNorm's weights, 1 added, for example of `input_layernorm`. */
   norm(part: string): Promise<Float32Array>
-  /** x (n, k) @ W (m, k)^T -> (n, m) for one of the matrices, for example `mlp.up_proj`. */
-  linear(part: string, x: Float32Array): Promise<Float32Array>
+  /**
+   * x (n, k) @ W (m, k)^T for one of the matrices, for example `mlp.up_proj`, some columns at a time: visits
+   * y (n, c), the columns from `first` on of the product.
+   */
+  multiply(part: string, x: Float32Array, visit: (y: Float32Array, first: number) => void): Promise<void>
 }
 
 /**
@@ -26,10 +29,12 @@ export async function runLayer(
   x: Float32Array,
   weights: LayerWeights,
 ): Promise<void> {
+  const { hiddenSize, intermediateSize, rmsNormEps: eps } = config
+  const n = x.length / hiddenSize
   const second = await runAttention(config, index, lengths, x, weights)
-  const eps = config.rmsNormEps
   const mlpNorm = config.postNorms ? await weights.norm('pre_feedforward_layernorm') : second
-  const mixed = await weights.linear('mlp.down_proj', await gated(rmsNorm(x, mlpNorm, eps), weights))
+  const hidden = await gated(rmsNorm(x, mlpNorm, eps), n, intermediateSize, weights)
+  const mixed = await product(weights, 'mlp.down_proj', hidden, n, hiddenSize)
   add(x, config.postNorms ? rmsNorm(mixed, await weights.norm('post_feedforward_layernorm'), eps) : mixed)
 }
 
@@ -41,29 +46,54 @@ async function runAttention(
   x: Float32Array,
   weights: LayerWeights,
 ): Promise<Float32Array> {
-  const eps = config.rmsNormEps
-  const qkv = await weights.linear(
-    'self_attn.qkv_proj',
-    rmsNorm(x, await weights.norm('input_layernorm'), eps),
-  )
+  const { heads, kvHeads, headDim, hiddenSize, rmsNormEps: eps } = config
+  const n = x.length / hiddenSize
+  const normed = rmsNorm(x, await weights.norm('input_layernorm'), eps)
+  const qkv = await product(weights, 'self_attn.qkv_proj', normed, n, (heads + 2 * kvHeads) * headDim)
   if (config.qkNorm) {
     normHeads(config, qkv, await weights.norm('self_attn.q_norm'), await weights.norm('self_attn.k_norm'))
   }
-  const attended = await weights.linear('self_attn.o_proj', attend(config, index, lengths, qkv))
+  const heard = attend(config, index, lengths, qkv)
+  const attended = await product(weights, 'self_attn.o_proj', heard, n, hiddenSize)
   const second = await weights.norm('post_attention_layernorm')
   add(x, config.postNorms ? rmsNorm(attended, second, eps) : attended)
   return second
 }
 
-/**
- * The widest of activations, (n, intermediateSize), of which a layer makes two. That an async function holds what it
- * ever named until it ends is why this is one of its own: the second is free before the next product.
- */
-async function gated(normed: Float32Array, weights: LayerWeights): Promise<Float32Array> {
-  const gate = await weights.linear('mlp.gate_proj', normed)
-  const up = await weights.linear('mlp.up_proj', normed)
-  for (let i = 0; i < gate.length; i++) gate[i] = gelu(gate[i]!) * up[i]!
+/** gelu(x @ gate^T) * (x @ up^T) -> (n, width): the widest of activations, of which one at a time is held. */
+async function gated(
+  x: Float32Array,
+  n: number,
+  width: number,
+  weights: LayerWeights,
+): Promise<Float32Array> {
+  const gate = await product(weights, 'mlp.gate_proj', x, n, width)
+  await weights.multiply('mlp.up_proj', x, (up, first) => {
+    const columns = up.length / n
+    for (let row = 0; row < n; row++) {
+      const [from, to] = [row * columns, row * width + first]
+      for (let i = 0; i < columns; i++) gate[to + i] = gelu(gate[to + i]!) * up[from + i]!
+    }
+  })
   return gate
+}
+
+/** x (n, k) @ W (width, k)^T -> (n, width) */
+async function product(
+  weights: LayerWeights,
+  part: string,
+  x: Float32Array,
+  n: number,
+  width: number,
+): Promise<Float32Array> {
+  const y = new Float32Array(n * width)
+  await weights.multiply(part, x, (some, first) => {
+    const columns = some.length / n
+    for (let row = 0; row < n; row++) {
+      y.set(some.subarray(row * columns, (row + 1) * columns), row * width + first)
+    }
+  })
+  return y
 }
 
 /** x * rsqrt(mean(x^2) + eps) * w over each row of w's length. */

@@ -80,9 +80,7 @@ export function toLogits(
   states: Float32Array,
   rows: Float32Array,
 ): Float32Array {
-  const width = rows.length / hiddenSize
-  const logits = new Float32Array((states.length / hiddenSize) * width)
-  multiply(states, rows, hiddenSize, logits, width, 0)
+  const logits = multiply(states, rows, hiddenSize)
   if (logitSoftcap === undefined) return logits
   return logits.map((logit) => softcap(logit, logitSoftcap))
 }

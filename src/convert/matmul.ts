@@ -5,21 +5,14 @@ import { prepare } from './kernels.ts'
 const MOST_BYTES = 4 * 1024 * 1024
 
 /**
- * x (n, k) @ W (m, k)^T -> the columns from `first` on of y (n, width). Sums are taken in float32, four at a
- * time.
+ * x (n, k) @ W (m, k)^T -> (n, m). Sums are taken in float32, four at a time.
  *
  * @param k a multiple of 4
  */
-export function multiply(
-  x: Float32Array,
-  w: Float32Array,
-  k: number,
-  y: Float32Array,
-  width: number,
-  first: number,
-): void {
+export function multiply(x: Float32Array, w: Float32Array, k: number): Float32Array {
   const n = x.length / k
   const m = w.length / k
+  const y = new Float32Array(n * m)
   // The kernel takes whole fours of rows and pairs of tokens; what is beyond is computed and left.
   const rows = Math.ceil(m / 4) * 4
   const most = Math.max(2, Math.floor(MOST_BYTES / 4 / k / 2) * 2)
@@ -34,7 +27,8 @@ export function multiply(
     kernels.multiply(atX * 4, 0, atY * 4, Math.ceil(count / 2) * 2, k, rows)
     for (let i = 0; i < count; i++) {
       const from = atY + i * rows
-      y.set(floats.subarray(from, from + m), (at + i) * width + first)
+      y.set(floats.subarray(from, from + m), (at + i) * m)
     }
   }
+  return y
 }

@@ -129,22 +129,20 @@ async function runTogether(
   const size = variants[0]!.x.length
   const x = new Float32Array(size * variants.length)
   for (const [i, variant] of variants.entries()) x.set(variant.x, i * size)
-  const linear: LayerWeights['linear'] = async (part, input) => {
+  const together: LayerWeights['multiply'] = async (part, input, visit) => {
     const name = `model.layers.${layer}.${part}.weight`
-    const [m, k] = weights.shapeOf(name)
-    const y = new Float32Array((input.length / k) * m)
-    const [inputs, outputs] = [input.length / variants.length, y.length / variants.length]
+    const [, k] = weights.shapeOf(name)
+    const inputs = input.length / variants.length
     const i = variants.findIndex(({ rounded }) => rounded === name)
     await eachRows([weights], name, ([rows], first) => {
-      multiply(input, rows!, k, y, m, first)
-      if (i < 0) return
+      const y = multiply(input, rows!, k)
       const own = input.subarray(i * inputs, (i + 1) * inputs)
-      multiply(own, round(rows!), k, y.subarray(i * outputs, (i + 1) * outputs), m, first)
+      if (i >= 0) y.set(multiply(own, round(rows!), k), (i * y.length) / variants.length)
+      visit(y, first)
     })
-    return y
   }
   const all = variants.flatMap(() => lengths)
-  await runLayer(config, layer, all, x, { ...weights.layer(layer), linear })
+  await runLayer(config, layer, all, x, { ...weights.layer(layer), multiply: together })
   for (const [i, variant] of variants.entries()) variant.x.set(x.subarray(i * size, (i + 1) * size))
 }
 

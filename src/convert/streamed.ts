@@ -43,11 +43,9 @@ export class StreamedWeights {
     const full = (part: string): string => `model.layers.${index}.${part}.weight`
     return {
       norm: (part) => this.norm(full(part)),
-      linear: async (part, x) => {
-        const [m, k] = this.shapeOf(full(part))
-        const y = new Float32Array((x.length / k) * m)
-        await eachRows([this], full(part), ([rows], first) => multiply(x, rows!, k, y, m, first))
-        return y
+      multiply: async (part, x, visit) => {
+        const [, k] = this.shapeOf(full(part))
+        await eachRows([this], full(part), ([rows], first) => visit(multiply(x, rows!, k), first))
       },
     }
   }
