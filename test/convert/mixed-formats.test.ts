@@ -9,6 +9,7 @@ import { filesFromDirectory } from '../../src/engine/node.ts'
 import { createReference } from '../../src/engine/reference.ts'
 import { createWasmGraph } from '../../src/engine/wasm/graph.ts'
 import { planGpu } from '../../src/engine/webgpu/plan.ts'
+import { DATA_FILE } from '../../src/gemma/manifest.ts'
 import { agreement, mixedSteps, referenceParts } from '../engine/agreement.ts'
 import { byteTokenizer, copyOf, temporary } from './checkpoints.ts'
 import { openSession } from './onnx-session.ts'
@@ -51,15 +52,28 @@ describe('a model in blocks of 64, or with parts in 8 bits', () => {
     for (const [id, logit] of expected!.entries()) expect(Math.abs(logits[id]! - logit)).toBeLessThan(1e-3)
   })
 
-  it.each([
-    [{ group: 64 }, 'in blocks of 64'],
-    [{ sensitive: ['embedding=8'] }, 'partly in 8 bits'],
-  ] as const)('is refused by the WebGPU kernels, which say what runs it: %o', async (options, said) => {
+  it.each(FORMATS)('takes on a GPU what its file takes: %o', async (options) => {
     const { config, manifest } = await openWithoutData(filesFromDirectory(await converted(options)))
-    const plan = () => planGpu(config, manifest, { sequences: 1, contextTokens: 128, bindingBytes: 2 ** 27 })
-    expect(plan).toThrow(said)
-    expect(plan).toThrow('use --engine wasm; or use --engine ort')
+    const sizes = { sequences: 1, contextTokens: 128, bindingBytes: 2 ** 27 }
+    const { weightBytes } = planGpu(config, manifest, sizes)
+    const { sizeBytes } = manifest.files.find(({ path }) => path === DATA_FILE)!
+    const angles = config.contextTokens * config.headDim * 4
+    expect(Math.abs(weightBytes + angles - sizeBytes)).toBeLessThan(4096)
   })
+
+  it.each([
+    [{ quantization: null }, 'as f32'],
+    [{ quantization: { bits: 4, blockSize: 128, scheme: 'symmetric' } }, 'in blocks of 128'],
+  ] as const)(
+    'is refused by the WebGPU kernels in other formats, with what runs it: %o',
+    async (other, said) => {
+      const { config, manifest } = await openWithoutData(filesFromDirectory(await converted({})))
+      const sizes = { sequences: 1, contextTokens: 128, bindingBytes: 2 ** 27 }
+      const plan = () => planGpu(config, { ...manifest, ...other }, sizes)
+      expect(plan).toThrow(`${said}, and the WebGPU kernels need 4 or 8 bits in blocks of 32 or 64`)
+      expect(plan).toThrow('use --engine wasm; or use --engine ort')
+    },
+  )
 
   it('is read again as it was written', async () => {
     const dir = await converted({ group: 64, sensitive: ['embedding=8'] })

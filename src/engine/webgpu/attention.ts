@@ -13,7 +13,8 @@ const NONE = '-3.0e38'
 
 /** What an attention kernel does besides. */
 export interface AttendOptions {
-  readonly bits: Bits
+  /** Of activations. */
+  readonly order: Bits
   readonly cacheBits: CacheBits
   /** Positions of a workgroup, a multiple of PAGE; undefined: all of them. */
   readonly split: number | undefined
@@ -27,7 +28,7 @@ export interface AttendOptions {
  */
 export function attend(shape: HeadShape, { window }: LayerConfig, options: AttendOptions): Kernel {
   const { heads, kvHeads, headDim, attentionSoftcap: cap } = shape
-  const { bits, cacheBits, split, rotates } = options
+  const { order, cacheBits, split, rotates } = options
   const cached = cachedType(cacheBits)
   const vectors = headDim / 4
   const share = heads / kvHeads
@@ -64,7 +65,7 @@ export function attend(shape: HeadShape, { window }: LayerConfig, options: Atten
         : { sums: readWrite('array<vec4f>'), tops: readWrite('array<vec2f>') }),
     },
     workgroupSize: LANES,
-    declarations: `${JOB_FUNCTIONS}${placeFunction(heads * headDim, bits)}${cachedFunctions(cacheBits)}
+    declarations: `${JOB_FUNCTIONS}${placeFunction(heads * headDim, order)}${cachedFunctions(cacheBits)}
 var<workgroup> query: array<vec4f, ${share * vectors}>;
 var<workgroup> scores: array<f32, ${share * PAGE}>;
 var<workgroup> best: array<f32, ${share}>;`,
@@ -126,7 +127,7 @@ var<workgroup> best: array<f32, ${share}>;`,
 }
 
 /** Merges the splits of each token and head into activations. */
-export function merge({ heads, headDim }: HeadShape, bits: Bits): Kernel {
+export function merge({ heads, headDim }: HeadShape, order: Bits): Kernel {
   const vectors = headDim / 4
   const groups = Math.floor(LANES / vectors)
   const take = (top: string, weight: string, sum: string): string => `
@@ -145,7 +146,7 @@ export function merge({ heads, headDim }: HeadShape, bits: Bits): Kernel {
       y: readWrite('array<f32>'),
     },
     workgroupSize: groups * vectors,
-    declarations: `${JOB_FUNCTIONS}${placeFunction(heads * headDim, bits)}
+    declarations: `${JOB_FUNCTIONS}${placeFunction(heads * headDim, order)}
 var<workgroup> partSums: array<vec4f, ${groups * vectors}>;
 var<workgroup> partTops: array<vec2f, ${groups}>;`,
     body: `

@@ -59,13 +59,14 @@ export class Chain {
 
   /** From token ids to the residual after the last layer. */
   layers(): Dispatch[] {
-    const { config, memory } = this.#parts
+    const { config, plan, memory } = this.#parts
     const { working } = memory
     const all: Dispatch[] = []
-    const row = { columns: config.hiddenSize, bits: this.#parts.plan.bits }
+    const { bits } = plan.matrices.get(EMBEDDING)!
+    const rows = { columns: config.hiddenSize, bits, order: plan.order, blockSize: plan.blockSize }
     for (const { span, codes, scales } of memory.matrices.get(EMBEDDING)!) {
       all.push({
-        kernel: this.#kernel('embed', () => embed(row, config.embeddingScale)),
+        kernel: this.#kernel('embed', () => embed(rows, config.embeddingScale)),
         buffers: { span, job: working.job, codes, scales, results: working.results, y: working.x },
         groups: ({ tokens }) => [tokens, 1, 1],
       })
@@ -107,7 +108,7 @@ export class Chain {
     const rotates = this.#width !== 'many' && !config.qkNorm
     const attention = (split: number | undefined): Kernel =>
       this.#kernel(`attend ${layer.window} ${split}`, () =>
-        attend(config, layer, { bits: plan.bits, cacheBits: plan.cacheBits, split, rotates }),
+        attend(config, layer, { order: plan.order, cacheBits: plan.cacheBits, split, rotates }),
       )
     const cached = { job, ...(rotates && { angles }), qkv, keys, values }
     const turned: Dispatch = {
@@ -137,7 +138,7 @@ export class Chain {
         groups: ({ tokens, splits }) => (splits > 1 ? [tokens, kvHeads, splits] : undefined),
       },
       {
-        kernel: this.#kernel('merge', () => merge(config, plan.bits)),
+        kernel: this.#kernel('merge', () => merge(config, plan.order)),
         buffers: { job, sums, tops, y: working.attended },
         groups: ({ tokens, splits }) => (splits > 1 ? [tokens, heads, 1] : undefined),
       },
@@ -170,13 +171,12 @@ export class Chain {
 
   /** A product with the normalized residual: few tokens are normalized on the way, many before. */
   #normed(weight: string, finish: Finish, norm: string, y: GPUBuffer, second?: string): Dispatch[] {
-    const { config, memory, plan } = this.#parts
+    const { config, memory } = this.#parts
     const { x, normed } = memory.working
     if (this.#width !== 'many') return this.#product(weight, finish, { x, y, norm }, second)
-    const row = { columns: config.hiddenSize, bits: plan.bits }
     return [
       {
-        kernel: this.#kernel('normalize', () => normalize(row, config.rmsNormEps)),
+        kernel: this.#kernel('normalize', () => normalize(config.hiddenSize, config.rmsNormEps)),
         buffers: { x, norm: memory.norms.get(norm)!, y: normed },
         groups: ({ tokens }) => [tokens, 1, 1],
       },
@@ -189,7 +189,7 @@ export class Chain {
     const { config, memory, plan } = this.#parts
     const { working } = memory
     if (!config.postNorms) return this.#product(weight, { kind: 'add' }, { x, y: working.x })
-    const row = { columns: config.hiddenSize, bits: plan.bits }
+    const row = { columns: config.hiddenSize, order: plan.order }
     return [
       ...this.#product(weight, { kind: 'store' }, { x, y: working.product }),
       {
@@ -208,14 +208,16 @@ export class Chain {
     second?: string,
   ): Dispatch[] {
     const { config, plan, memory, tuning } = this.#parts
-    const { rows, columns } = plan.matrices.get(weight)!
+    const { rows, columns, bits } = plan.matrices.get(weight)!
+    const bits2 = second === undefined ? bits : plan.matrices.get(second)!.bits
     const name = weight.replace(/^model\.(layers\.\d+\.)?/, '').replace(/\.weight$/, '')
-    const shape: ProductShape = { name, bits: plan.bits, rows, columns, finish }
+    const { order, blockSize } = plan
+    const shape: ProductShape = { name, bits, bits2, order, blockSize, rows, columns, finish }
     const few: FewShape | undefined =
       this.#width === 'many'
         ? undefined
         : this.#few(shape, norm === undefined ? undefined : config.rmsNormEps)
-    const kernel = this.#kernel(`product ${name}`, () =>
+    const kernel = this.#kernel(`product ${name} ${bits} ${bits2}`, () =>
       few ? fewProduct(few) : manyProduct({ ...shape, ahead: tuning.ahead, arithmetic: tuning.arithmetic }),
     )
     const groupRows = (few ? few.groupRows : TILE) / (finish.kind === 'geglu' ? 2 : 1)

@@ -1,8 +1,17 @@
 /** WGSL of the products with quantized weights for a few tokens: each weight is read once for all of them. */
-import { BLOCK } from './activations.ts'
+import { type Bits, BLOCK } from './activations.ts'
 import { JOB_FUNCTIONS } from './job.ts'
 import { f32, type Kernel, kernel, unroll } from './kernel.ts'
-import { bindingsOf, codes, finishCall, finishFunction, type ProductShape, SPAN, scaleAt } from './product.ts'
+import {
+  bindingsOf,
+  codes,
+  finishCall,
+  finishFunction,
+  loadCodes,
+  type ProductShape,
+  SPAN,
+  scaleAt,
+} from './product.ts'
 
 /** How a product of few tokens is shared out. */
 export interface FewCut {
@@ -33,11 +42,12 @@ export function fewCells(rows: number, tokens: number, norm: boolean): number {
  * columns. The arithmetic of a token is the same however many tokens there are.
  */
 export function fewProduct(shape: FewShape): Kernel {
-  const { bits, columns, tokens, norm, lanes, groupRows, laneTokens, finish } = shape
+  const { bits, bits2, order, columns, tokens, norm, lanes, groupRows, laneTokens, finish } = shape
   const subgroups = shape.subgroupLanes !== undefined
   const blocks = columns / BLOCK
   const gated = finish.kind === 'geglu'
   const span = gated ? groupRows / 2 : groupRows
+  const bitsOf = (r: number): Bits => (r < span ? bits : bits2)
   const each = (make: (r: number, t: number) => string): string =>
     unroll(groupRows, (r) => unroll(laneTokens, (t) => make(r, t)))
   const parts = lanes / (shape.subgroupLanes ?? 1)
@@ -53,7 +63,7 @@ export function fewProduct(shape: FewShape): Kernel {
   ${each((r, t) => `var sum${r}_${t} = 0.0;`)}
   ${norm === undefined ? '' : unroll(laneTokens, (t) => `var square${t} = 0.0;`)}
   for (var b = lane % ${lanes}u; b < ${blocks}u; b += ${lanes}u) {
-    ${unroll(groupRows, (r) => loadBlock(shape, r, `(first + ${r % span}u) * ${blocks}u + b`, gated && r >= span ? '2' : ''))}
+    ${unroll(groupRows, (r) => loadBlock(shape, r, bitsOf(r), `(first + ${r % span}u) * ${blocks}u + b`, r < span ? '' : '2'))}
     ${each((r, t) => `var dot${r}_${t} = 0.0;`)}
     ${unroll(
       8,
@@ -68,7 +78,7 @@ export function fewProduct(shape: FewShape): Kernel {
       ${unroll(
         groupRows,
         (r) => `{
-        let w = ${codes(bits, `q${r}`, j)};
+        let w = ${codes(bitsOf(r), order, `q${r}_`, j)};
         ${unroll(laneTokens, (t) => `dot${r}_${t} = chain(w, x${t}, dot${r}_${t});`)}
       }`,
       )}
@@ -104,12 +114,9 @@ fn total(cell: u32${subgroups ? ', subgroupSize: u32' : ''}) -> f32 {
   })
 }
 
-function loadBlock({ bits }: ProductShape, r: number, at: string, suffix: string): string {
-  const words =
-    bits === 4
-      ? `let q${r} = codes${suffix}[at${r}];`
-      : `let q${r}_0 = codes${suffix}[at${r} * 2u]; let q${r}_1 = codes${suffix}[at${r} * 2u + 1u];`
-  return `let at${r} = ${at}; ${words} let scale${r} = ${scaleAt(suffix, `at${r}`)};`
+function loadBlock({ blockSize }: ProductShape, r: number, bits: Bits, at: string, suffix: string): string {
+  const words = loadCodes(bits, `let q${r}_`, suffix, `at${r}`)
+  return `let at${r} = ${at}; ${words} let scale${r} = ${scaleAt(suffix, `at${r}`, blockSize)};`
 }
 
 /** Adds up a cell over a subgroup, or leaves that to `total`. */

@@ -1,8 +1,16 @@
 /** WGSL of the products with quantized weights for many tokens: tiles through workgroup memory. */
-import { BLOCK } from './activations.ts'
+import { type Bits, BLOCK } from './activations.ts'
 import { JOB_FUNCTIONS } from './job.ts'
 import { type Kernel, kernel, unroll } from './kernel.ts'
-import { bindingsOf, finishCall, finishFunction, type ProductShape, SPAN, scaleAt } from './product.ts'
+import {
+  bindingsOf,
+  finishCall,
+  finishFunction,
+  loadCodes,
+  type ProductShape,
+  SPAN,
+  scaleAt,
+} from './product.ts'
 import { type Arithmetic, TILE, TILE_ARITHMETIC } from './tile.ts'
 
 export interface ManyShape extends ProductShape {
@@ -13,7 +21,7 @@ export interface ManyShape extends ProductShape {
 
 /** The same for many tokens: tiles of 64 rows by 64 tokens through workgroup memory, 8 by 8 a lane. */
 export function manyProduct(shape: ManyShape): Kernel {
-  const { bits, columns, finish, ahead, arithmetic } = shape
+  const { bits, bits2, order, blockSize, columns, finish, ahead, arithmetic } = shape
   const tile = TILE_ARITHMETIC[arithmetic]
   const blocks = columns / BLOCK
   const gated = finish.kind === 'geglu'
@@ -22,33 +30,29 @@ export function manyProduct(shape: ManyShape): Kernel {
   const load = (b: string): string => {
     const row = gated ? `lane % ${half}u` : 'lane'
     const at = `min(first + ${row}, span.rows - 1u) * ${blocks}u + ${b}`
-    const words = unroll(bits / 4, (i) => {
-      const word = (suffix: string): string => `codes${suffix}[${bits === 4 ? at : `(${at}) * 2u + ${i}u`}]`
-      return gated
-        ? `if (lane < ${half}u) { q${i} = ${word('')}; } else { q${i} = ${word('2')}; }`
-        : `q${i} = ${word('')};`
-    })
-    const scale = gated
-      ? `if (lane < ${half}u) { scale = ${scaleAt('', at)}; } else { scale = ${scaleAt('2', at)}; }`
-      : `scale = ${scaleAt('', at)};`
-    return `${words}
-    ${scale}
+    const take = (suffix: string, bits: Bits): string =>
+      `${loadCodes(bits, 'q', suffix, at)} scale = ${scaleAt(suffix, at, blockSize)};`
+    return `${gated ? `if (lane < ${half}u) { ${take('', bits)} } else { ${take('2', bits2)} }` : take('', bits)}
     ${tile.load(columns, b)}`
   }
+  const store =
+    bits === bits2
+      ? tile.store(bits, order)
+      : `if (lane < ${half}u) { ${tile.store(bits, order)} } else { ${tile.store(bits2, order)} }`
   const body = `
   let first = (workgroup.x + workgroup.y * workgroups.x) * ${span}u;
   if (first >= span.rows) { return; }
   let token0 = workgroup.z * ${TILE}u;
   let column = lane % 8u;
   let line = lane / 8u;
-  ${unroll(bits / 4, (i) => `var q${i}: vec4u;`)}
+  ${unroll(Math.max(bits, bits2) / 4, (i) => `var q${i}: vec4u;`)}
   var scale: f32;
   ${tile.registers}
   ${unroll(8, (t) => `var low${t} = vec4f(); var high${t} = vec4f();`)}
   ${ahead ? load('0u') : ''}
   for (var b = 0u; b < ${blocks}u; b++) {
     ${ahead ? '' : load('b')}
-    ${tile.store(bits)}
+    ${store}
     workgroupBarrier();
     ${ahead ? `if (b + 1u < ${blocks}u) { let next = b + 1u; ${load('next')} }` : ''}
     ${tile.multiply}

@@ -6,7 +6,7 @@ import { decodeModel, initializerBytes } from '../../gemma/onnx.ts'
 import { distinctRopes, frequencies } from '../../gemma/rope.ts'
 import { dataEntry, type OpenedModel } from '../model-file.ts'
 import { readChunks } from '../model-files.ts'
-import { BLOCK, placed } from './activations.ts'
+import { placed } from './activations.ts'
 import type { Gpu } from './device.ts'
 import type { GpuPlan, RowSpan, Working } from './plan.ts'
 import { PASSES } from './sampling.ts'
@@ -49,7 +49,7 @@ export function allocate({ device }: Gpu, config: GemmaConfig, plan: GpuPlan): G
     return device.createBuffer({ label, size: padded, usage })
   }
   const matrices = new Map<string, Part[]>()
-  for (const [name, { columns, spans }] of plan.matrices) {
+  for (const [name, { columns, bits, spans }] of plan.matrices) {
     matrices.set(
       name,
       spans.map(({ first, rows }) => {
@@ -59,8 +59,8 @@ export function allocate({ device }: Gpu, config: GemmaConfig, plan: GpuPlan): G
           first,
           rows,
           span,
-          codes: buffer(`${name} codes`, (rows * columns * plan.bits) / 8),
-          scales: buffer(`${name} scales`, (rows * columns * 2) / BLOCK),
+          codes: buffer(`${name} codes`, (rows * columns * bits) / 8),
+          scales: buffer(`${name} scales`, (rows * columns * 2) / plan.blockSize),
         }
       }),
     )
@@ -179,7 +179,7 @@ export async function loadWeights(
     device.queue.writeBuffer(
       memory.norms.get(name)!,
       0,
-      isFused(name, model.config) ? placed(values, plan.bits) : values,
+      isFused(name, model.config) ? placed(values, plan.order) : values,
     )
   }
 }
@@ -214,10 +214,10 @@ function stretchesOf(
     const start = startOf(name, values.byteLength)
     stretches.push({ name, start, end: start + values.byteLength, to: new Uint8Array(values.buffer) })
   }
-  for (const [name, { rows, columns }] of plan.matrices) {
+  for (const [name, { rows, columns, bits }] of plan.matrices) {
     const kinds = [
-      { name: `${name}_quant`, rowBytes: (columns * plan.bits) / 8, buffer: 'codes' },
-      { name: `${name}_scale`, rowBytes: (columns * 2) / BLOCK, buffer: 'scales' },
+      { name: `${name}_quant`, rowBytes: (columns * bits) / 8, buffer: 'codes' },
+      { name: `${name}_scale`, rowBytes: (columns * 2) / plan.blockSize, buffer: 'scales' },
     ] as const
     for (const { name: initializer, rowBytes, buffer } of kinds) {
       const start = startOf(initializer, rows * rowBytes)

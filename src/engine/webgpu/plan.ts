@@ -1,7 +1,7 @@
 /** What a model takes on a GPU: decided, or refused with figures, before the first byte of it is read. */
 import { FacetError } from '../../errors.ts'
 import type { GemmaConfig } from '../../gemma/config.ts'
-import type { Manifest } from '../../gemma/manifest.ts'
+import { bitsOf, type Manifest, type Quantization } from '../../gemma/manifest.ts'
 import { formatBytes } from '../../gemma/memory-plan.ts'
 import { tensorShapes } from '../../gemma/weights.ts'
 import { PAGE } from '../page-pool.ts'
@@ -51,8 +51,10 @@ export type Working = Readonly<
 >
 
 export interface GpuPlan {
-  /** Of a weight. */
-  readonly bits: Bits
+  /** Of activations: as the weights of 4 bits want them, where there are any. */
+  readonly order: Bits
+  /** Weights of a row that share a scale. */
+  readonly blockSize: number
   readonly cacheBits: CacheBits
   /** By tensor name. */
   readonly matrices: ReadonlyMap<string, MatrixPlan>
@@ -80,9 +82,13 @@ export interface GpuPlan {
 export interface MatrixPlan {
   readonly rows: number
   readonly columns: number
+  /** Of a weight. */
+  readonly bits: Bits
   readonly spans: readonly RowSpan[]
 }
 
+/** Weights of a row that share a scale. */
+const BLOCK_SIZES: readonly number[] = [BLOCK, 2 * BLOCK]
 /** Spans start at multiples of this, so that tiles and four-byte words stay whole. */
 const SPAN_ROWS = 64
 /** Least positions of a split, and most splits of a sequence. */
@@ -95,7 +101,8 @@ const MOST_SPLITS = 256
  */
 export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOptions): GpuPlan {
   const { sequences, contextTokens, bindingBytes, cacheBits = 16, integers = false } = options
-  const bits = bitsOf(manifest)
+  const quantization = quantizationOf(manifest)
+  const { blockSize } = quantization
   const matrices = new Map<string, MatrixPlan>()
   const norms = new Map<string, number>()
   let weightBytes = 0
@@ -106,14 +113,15 @@ export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOp
       weightBytes += rows * 4
       continue
     }
-    if (rows % 16 !== 0 || columns % BLOCK !== 0) {
+    if (rows % 16 !== 0 || columns % blockSize !== 0) {
       throw unsupported(
         name,
-        `${name} is ${rows} x ${columns}, and the kernels need multiples of 16 x ${BLOCK}`,
+        `${name} is ${rows} x ${columns}, and the kernels need multiples of 16 x ${blockSize}`,
       )
     }
-    matrices.set(name, { rows, columns, spans: spansOf(rows, (columns * bits) / 8, bindingBytes) })
-    weightBytes += (rows * columns * bits) / 8 + (rows * columns * 2) / BLOCK
+    const bits = bitsOf(quantization, name)
+    matrices.set(name, { rows, columns, bits, spans: spansOf(rows, (columns * bits) / 8, bindingBytes) })
+    weightBytes += (rows * columns * bits) / 8 + (rows * columns * 2) / blockSize
   }
   checkHeads(config)
 
@@ -155,8 +163,10 @@ export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOp
       `${figures}; one buffer of it is ${formatBytes(largest)}, and this device allows ${formatBytes(bindingBytes)}. Lower contextTokens or slots, or use a smaller model.`,
     )
   }
+  const smallest = Math.min(...[...matrices.values()].map(({ bits }) => bits))
   return {
-    bits,
+    order: smallest === 4 ? 4 : 8,
+    blockSize,
     cacheBits,
     matrices,
     norms,
@@ -175,14 +185,12 @@ export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOp
   }
 }
 
-function bitsOf({ quantization, dtype }: Manifest): Bits {
-  const mixed = (quantization?.int8 ?? []).length > 0
-  if (quantization?.blockSize === BLOCK && !mixed) return quantization.bits
-  const blocks = mixed ? 'partly in 8 bits' : `in blocks of ${quantization?.blockSize}`
-  const stored = quantization ? blocks : `as ${dtype}`
+function quantizationOf({ quantization, dtype }: Manifest): Quantization {
+  if (quantization && BLOCK_SIZES.includes(quantization.blockSize)) return quantization
+  const stored = quantization ? `in blocks of ${quantization.blockSize}` : `as ${dtype}`
   throw unsupported(
     'quantization',
-    `The weights are stored ${stored}, and the WebGPU kernels need 4 or 8 bits in blocks of ${BLOCK} throughout: convert with --quant int4 or int8 alone, use --engine wasm`,
+    `The weights are stored ${stored}, and the WebGPU kernels need 4 or 8 bits in blocks of ${BLOCK_SIZES.join(' or ')}: convert with --quant int4 or int8, use --engine wasm`,
   )
 }
 

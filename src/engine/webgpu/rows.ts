@@ -3,16 +3,19 @@ import { type Bits, BLOCK, placeFunction } from './activations.ts'
 import { RESULT_WORDS } from './choices.ts'
 import { CHOSEN_BEFORE, JOB_FUNCTIONS } from './job.ts'
 import { f32, type Kernel, kernel, read, readWrite, uniform } from './kernel.ts'
+import { type ProductShape, scaleAt, type WeightOrder } from './product.ts'
 
 const LANES = 256
 
 export interface RowShape {
   readonly columns: number
-  readonly bits: Bits
+  /** Of activations. */
+  readonly order: Bits
 }
 
 /** Rows of the embedding, scaled, for the tokens whose ids these buffers hold. One workgroup a token. */
-export function embed({ columns, bits }: RowShape, scale: number): Kernel {
+export function embed(shape: WeightOrder & Pick<ProductShape, 'columns' | 'bits'>, scale: number): Kernel {
+  const { columns, bits, order, blockSize } = shape
   const words = (columns * bits) / 32
   const perWord = 32 / bits
   return kernel({
@@ -27,7 +30,7 @@ export function embed({ columns, bits }: RowShape, scale: number): Kernel {
     },
     workgroupSize: LANES,
     declarations: `struct Span { first: u32, rows: u32 }
-${JOB_FUNCTIONS}${placeFunction(columns, bits)}`,
+${JOB_FUNCTIONS}${placeFunction(columns, order)}`,
     body: `
   let t = workgroup.x;
   var id = tokenWordOf(t);
@@ -37,7 +40,7 @@ ${JOB_FUNCTIONS}${placeFunction(columns, bits)}`,
   for (var i = lane; i < ${words}u; i += ${LANES}u) {
     let word = codes[row * ${words}u + i];
     let at = row * ${columns / BLOCK}u + i * ${perWord}u / ${BLOCK}u;
-    let factor = bitcast<f32>(((scales[at >> 1u] >> ((at & 1u) * 16u)) & 0xffffu) << 16u);
+    let factor = ${scaleAt('', 'at', blockSize)};
     for (var k = 0u; k < ${perWord}u; k++) {
       let code = f32((word >> (k * ${bits}u)) & ${2 ** bits - 1}u) - ${2 ** (bits - 1)}.0;
       y[t * ${columns}u + placeOf(i * ${perWord}u + k)] = code * factor * ${f32(scale)};
@@ -47,7 +50,7 @@ ${JOB_FUNCTIONS}${placeFunction(columns, bits)}`,
 }
 
 /** RMSNorm of the residual, before products of many tokens. One workgroup a token. */
-export function normalize({ columns }: RowShape, eps: number): Kernel {
+export function normalize(columns: number, eps: number): Kernel {
   const vectors = columns / 4
   return kernel({
     name: 'norm',
@@ -64,12 +67,12 @@ export function normalize({ columns }: RowShape, eps: number): Kernel {
 }
 
 /** Adds RMSNorm of a product to the residual (Gemma 2 and 3). One workgroup a token. */
-export function addNormalized({ columns, bits }: RowShape, eps: number): Kernel {
+export function addNormalized({ columns, order }: RowShape, eps: number): Kernel {
   return kernel({
     name: 'norm after a product',
     bindings: { x: read('array<f32>'), norm: read('array<f32>'), y: readWrite('array<f32>') },
     workgroupSize: LANES,
-    declarations: `${SUM}${placeFunction(columns, bits)}`,
+    declarations: `${SUM}${placeFunction(columns, order)}`,
     body: `
   let origin = workgroup.x * ${columns}u;
   var square = 0.0;

@@ -1,7 +1,7 @@
 /** WGSL of what a tile of a product is kept as in workgroup memory, and multiplied with, in each arithmetic. */
 import { type Bits, BLOCK } from './activations.ts'
 import { f32, unroll } from './kernel.ts'
-import { codes } from './product.ts'
+import { codes, signedCodes } from './product.ts'
 
 /**
  * What products of many tokens multiply: float32; float16 (products are added up in float32); or 8-bit integers,
@@ -26,7 +26,7 @@ export interface TileArithmetic {
   /** Fills them: block `b` of token `token0 + lane`. */
   readonly load: (columns: number, b: string) => string
   /** From registers to workgroup memory. */
-  readonly store: (bits: Bits) => string
+  readonly store: (bits: Bits, order: Bits) => string
   readonly multiply: string
 }
 
@@ -53,11 +53,11 @@ var<workgroup> weights: array<vec4f, ${BLOCK * QUARTER}>;
 var<workgroup> tokens: array<vec4f, ${BLOCK * QUARTER}>;`,
   registers: FLOAT_REGISTERS,
   load: loadFloats,
-  store: (bits) =>
+  store: (bits, order) =>
     unroll(
       WORDS,
       (j) => `{
-      let w = ${codes(bits, 'q', j, true)} * scale;
+      let w = ${codes(bits, order, 'q', j)} * scale;
       ${unroll(4, (c) => place('weights', 4 * j + c, `w[${c}]`) + place('tokens', 4 * j + c, `x${j}[${c}]`))}
     }`,
     ),
@@ -80,11 +80,11 @@ var<workgroup> tokens: array<vec4<real>, ${BLOCK * QUARTER}>;
 var<workgroup> weightScales: array<vec4f, ${QUARTER}>;`,
   registers: FLOAT_REGISTERS,
   load: loadFloats,
-  store: (bits) => `${place('weightScales', 0, `scale * ${f32(2 ** bits / 16)}`)}
+  store: (bits, order) => `${place('weightScales', 0, `scale * ${f32(2 ** bits / 16)}`)}
     ${unroll(
       WORDS,
       (j) => `{
-      let w = vec4<real>(${codes(bits, 'q', j, true)} * ${f32(16 / 2 ** bits)});
+      let w = vec4<real>(${codes(bits, order, 'q', j)} * ${f32(16 / 2 ** bits)});
       let y = vec4<real>(clamp(x${j}, vec4f(-${MOST_HALF}.0), vec4f(${MOST_HALF}.0)));
       ${unroll(4, (c) => place('weights', 4 * j + c, `w[${c}]`) + place('tokens', 4 * j + c, `y[${c}]`))}
     }`,
@@ -97,13 +97,6 @@ var<workgroup> weightScales: array<vec4f, ${QUARTER}>;`,
     let scale0 = weightScales[column];
     let scale1 = weightScales[column + ${QUARTER / 2}u];
     ${each((t) => `low${t} = fma(part${t}, scale0, low${t}); high${t} = fma(more${t}, scale1, high${t});`)}`,
-}
-
-/** Four signed codes in a word, in the order of activations. Of 4 bits: in the high halves of bytes, 16 fold. */
-function signedCodes(bits: Bits, j: number): string {
-  const word = bits === 8 ? `q${j >> 2}.${'xyzw'[j & 3]}` : `q0.${'xyzw'[j & 3]}`
-  if (bits === 8) return `${word} ^ 0x80808080u`
-  return `(${j < 4 ? `(${word} << 4u)` : word} & 0xf0f0f0f0u) ^ 0x80808080u`
 }
 
 /** A block's sum of products is below 2^24, and exact in float32 too. */
@@ -123,9 +116,9 @@ fn dots(w: vec4u, y: u32) -> vec4i {
       x1 = x[at * 2u + 1u];
       xScale = xScales[at];
     }`,
-  store: (bits) => `${place('weightScales', 0, `scale * ${f32(bits === 4 ? 1 / 16 : 1)}`)}
+  store: (bits, order) => `${place('weightScales', 0, `scale * ${f32(bits === 4 ? 1 / 16 : 1)}`)}
     ${place('tokenScales', 0, 'xScale')}
-    ${unroll(WORDS, (j) => place('weights', j, signedCodes(bits, j)) + place('tokens', j, `x${j >> 2}[${j & 3}]`))}`,
+    ${unroll(WORDS, (j) => place('weights', j, signedCodes(bits, order, 'q', j)) + place('tokens', j, `x${j >> 2}[${j & 3}]`))}`,
   multiply: `${each((t) => `var part${t} = vec4i(); var more${t} = vec4i();`)}
     for (var k = 0u; k < ${WORDS}u; k++) {
       ${OPERANDS}

@@ -45,5 +45,7 @@ export function tuningKey(
   const { vendor, architecture, device: model } = device.adapterInfo
   const { hiddenSize, intermediateSize } = config
   const adapter = [vendor, architecture, model, adapterName]
-  return [...adapter, hiddenSize, intermediateSize, plan.bits, arithmetics.join('+')].join('/')
+  const bits = new Set([...plan.matrices.values()].map((matrix) => matrix.bits))
+  const stored = [...bits].toSorted().join('+')
+  return [...adapter, hiddenSize, intermediateSize, stored, arithmetics.join('+')].join('/')
 }

@@ -4,7 +4,7 @@ import { afterAll } from 'vitest'
 import { readConfig } from '../../../src/convert/checkpoint-files.ts'
 import { tensorSources } from '../../../src/convert/checkpoint-weights.ts'
 import { writeData } from '../../../src/convert/data-file.ts'
-import { layOut } from '../../../src/convert/layout.ts'
+import { layOut, type WeightFormat } from '../../../src/convert/layout.ts'
 import { writeModel } from '../../../src/convert/model-directory.ts'
 import { disk } from '../../../src/convert/output.ts'
 import { openCheckpoint } from '../../../src/convert/safetensors.ts'
@@ -26,14 +26,14 @@ export const FIXTURES: readonly FixtureName[] = ['gemma-mqa', 'gemma-mha', 'gemm
 /** A fixture as a quantized model directory, with another configuration where a test wants one. */
 export async function quantizedFixture(
   name: FixtureName,
-  quant: 'int4' | 'int8' = 'int4',
+  quant: 'int4' | 'int8' | Omit<WeightFormat, 'dtype'> = 'int4',
   change: Partial<GemmaConfig> = {},
 ): Promise<TestModel> {
   const config = { ...(await readConfig(fixture(name))), ...change }
   const out = join(await temporary(), name)
   await using checkpoint = await openCheckpoint(fixture(name))
   const sources = tensorSources(checkpoint, config)
-  const format = { quant, dtype: 'bf16' } as const
+  const format: WeightFormat = { ...(typeof quant === 'string' ? { quant } : quant), dtype: 'bf16' }
   const layout = layOut(config, format)
   const copies = new Map([['config.json', new Uint8Array()]])
   const manifest = await writeModel(disk, { out, copies, config, format, layout }, {}, (file) =>

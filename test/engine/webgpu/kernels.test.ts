@@ -21,6 +21,25 @@ afterAll(() => gpu.release())
 /** Few variants, small ones: that much less to compile. */
 const tuning = { lanes: 32, rows: { 4: 2 }, laneTokens: 2, ahead: false } as const
 
+/** With 4 and with 8 bits in every kind of product, and with both in one. */
+const IN_8_BITS = [
+  'model.layers.0.mlp.gate_proj.weight',
+  'model.layers.0.self_attn.o_proj.weight',
+  'model.layers.1.self_attn.qkv_proj.weight',
+  'model.layers.1.mlp.up_proj.weight',
+  'model.layers.1.mlp.down_proj.weight',
+]
+const FORMATS = {
+  int4: 'int4',
+  int8: 'int8',
+  'int4 and int8': { quant: 'int4', int8: IN_8_BITS },
+  'int4 and int8, in blocks of 64': {
+    quant: 'int4',
+    blockSize: 64,
+    int8: ['model.embed_tokens.weight', ...IN_8_BITS],
+  },
+} as const
+
 /** On the device that all tests share, but where an adapter without features is wanted. */
 async function withGraph<Result>(
   model: TestModel,
@@ -60,10 +79,12 @@ describe.each([
   ['gemma-mha', 'int4', 40, 2, { plain: true, cacheBits: 32 }],
   ['gemma2', 'int4', 40, 2, { bindingBytes: 600_000 }],
   ['gemma3', 'int4', 40, 2, { tuning: { ...tuning, ahead: true } }],
+  ['gemma-mqa', 'int4 and int8, in blocks of 64', 40, 2, {}],
+  ['gemma3', 'int4 and int8', 40, 2, { plain: true }],
 ] as const)('the kernels on %s in %s', (name, quant, first, count, options) => {
   it('compute what the reference computes: prompts, single tokens, several sequences', SLOW, async () => {
     expect(FIXTURES).toContain(name)
-    const model = await quantizedFixture(name, quant)
+    const model = await quantizedFixture(name, FORMATS[quant])
     const { config, weights } = await referenceParts(model)
     const { cacheBits } = { cacheBits: 16 as const, ...options }
     const reference = createReference(config, weights, { cacheBits })
@@ -127,9 +148,10 @@ describe.each([
   ['gemma-mha', 'int4', true],
   ['gemma2', 'int4', false],
   ['gemma3', 'int4', false],
+  ['gemma-mqa', 'int4 and int8, in blocks of 64', true],
 ] as const)('products of 8-bit integers on %s in %s', (name, quant, ahead) => {
   it('compute what the reference computes with activations in 8 bits', SLOW, async () => {
-    const model = await quantizedFixture(name, quant)
+    const model = await quantizedFixture(name, FORMATS[quant])
     const tokens = idsBelow(model.config.vocabSize, 70)
     const logits = await withGraph(
       model,
@@ -144,13 +166,14 @@ describe.each([
 
 describe('products in float16', () => {
   it.each([
-    ['int4', true],
-    ['int8', false],
+    ['int4', true, 4],
+    ['int8', false, 4],
+    ['int4 and int8', true, 9],
   ] as const)(
     'compute what the reference computes, with float32 in the place of float16: %s',
     SLOW,
-    async (quant, ahead) => {
-      const model = await quantizedFixture('gemma-mqa', quant)
+    async (quant, ahead, kernels) => {
+      const model = await quantizedFixture('gemma-mqa', FORMATS[quant])
       const { config, weights } = await referenceParts(model)
       const { device, compiled } = await halfDevice()
       const options = { device, tuning: { ...tuning, arithmetic: 'f16', ahead } } as const
@@ -161,7 +184,7 @@ describe('products in float16', () => {
           stepsFrom(config.vocabSize, 12, 1),
         ),
       )
-      expect(compiled()).toBe(4)
+      expect(compiled()).toBe(kernels)
       expect(found).toBeGreaterThan(0.999999)
       device.destroy()
     },
