@@ -96,23 +96,30 @@ async function start(tasks: readonly Task[], flags: Flags): Promise<void> {
   )
   await untilStopped(async (signal) => {
     const { data: folder, shots, judge } = flags
-    const benchmarks = await loadBenchmarks(
-      tasks.map((task) => ({ task, shots })),
-      benchmarkSource(signal, folder),
-    )
+    const ask = async (models: Models): Promise<void> => {
+      const benchmarks = await loadBenchmarks(
+        tasks.map((task) => ({ task, shots })),
+        benchmarkSource(signal, folder),
+      )
+      await measure(benchmarks, models, flags, signal)
+    }
+    // Models first: their names may be wrong, and what is asked may have to be downloaded.
     await withOpen(openModel(flags, signal), (model) =>
       judge === undefined
-        ? measure(benchmarks, { model }, flags, signal)
-        : withOpen(openModel(toModelFlags(judge, flags), signal), (judge) =>
-            measure(benchmarks, { model, judge }, flags, signal),
-          ),
+        ? ask({ model })
+        : withOpen(openModel(toModelFlags(judge, flags), signal), (judge) => ask({ model, judge })),
     )
   })
 }
 
+interface Models {
+  readonly model: OpenModel
+  readonly judge?: OpenModel
+}
+
 async function measure(
   benchmarks: readonly Benchmark[],
-  { model: { backend, settings }, judge }: { readonly model: OpenModel; readonly judge?: OpenModel },
+  { model: { backend, settings }, judge }: Models,
   flags: Flags,
   signal: AbortSignal,
 ): Promise<void> {

@@ -130,6 +130,14 @@ describe('facet eval run, asked for what cannot be', () => {
     await expect(run(...args)).rejects.toThrow(sentence)
   })
 
+  it.each([
+    [['--model', './nowhere'], './nowhere is no model directory'],
+    [['--model', MODEL_DIRECTORY, '--judge', './nowhere'], './nowhere is no model directory'],
+  ])('notices a model that is not there before any question is loaded: %j', async (models, sentence) => {
+    const args = ['arc_challenge', ...models, '--data', folder, '--out', fresh()]
+    await expect(run(...args)).rejects.toThrow(sentence)
+  })
+
   it('says which package code tasks lack, before anything is asked', async () => {
     const out = fresh()
     const args = ['eval', 'run', 'humaneval', '--model', MODEL_DIRECTORY, '--data', folder, '--out', out]
