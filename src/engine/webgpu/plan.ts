@@ -51,7 +51,7 @@ export type Working = Readonly<
 >
 
 export interface GpuPlan {
-  /** Of activations: as the weights of 4 bits want them, where there are any. */
+  /** Of activations: as weights of 4 bits want them, where there may be any. */
   readonly order: Bits
   /** Weights of a row that share a scale. */
   readonly blockSize: number
@@ -102,7 +102,10 @@ const MOST_SPLITS = 256
 export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOptions): GpuPlan {
   const { sequences, contextTokens, bindingBytes, cacheBits = 16, integers = false } = options
   const quantization = quantizationOf(manifest)
-  const { blockSize } = quantization
+  const { blockSize, int8 = [] } = quantization
+  const order = quantization.bits
+  // A gate and what it gates are cut alike, whichever of them has 8 bits.
+  const widest = int8.length > 0 ? 8 : order
   const matrices = new Map<string, MatrixPlan>()
   const norms = new Map<string, number>()
   let weightBytes = 0
@@ -120,7 +123,7 @@ export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOp
       )
     }
     const bits = bitsOf(quantization, name)
-    matrices.set(name, { rows, columns, bits, spans: spansOf(rows, (columns * bits) / 8, bindingBytes) })
+    matrices.set(name, { rows, columns, bits, spans: spansOf(rows, (columns * widest) / 8, bindingBytes) })
     weightBytes += (rows * columns * bits) / 8 + (rows * columns * 2) / blockSize
   }
   checkHeads(config)
@@ -163,9 +166,8 @@ export function planGpu(config: GemmaConfig, manifest: Manifest, options: PlanOp
       `${figures}; one buffer of it is ${formatBytes(largest)}, and this device allows ${formatBytes(bindingBytes)}. Lower contextTokens or slots, or use a smaller model.`,
     )
   }
-  const smallest = Math.min(...[...matrices.values()].map(({ bits }) => bits))
   return {
-    order: smallest === 4 ? 4 : 8,
+    order,
     blockSize,
     cacheBits,
     matrices,

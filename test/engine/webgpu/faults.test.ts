@@ -142,6 +142,20 @@ describe('WebGPU', () => {
     for (const span of spans) expect((span.rows * columns) / 2).toBeLessThanOrEqual(bindingBytes)
   })
 
+  it('splits a gate and what it gates alike, though one has 8 bits and would have to be, and the other 4', () => {
+    const name = (part: string): string => `model.layers.0.mlp.${part}_proj.weight`
+    const quantization = { bits: 4, blockSize: 32, int8: [name('gate')] }
+    const { matrices } = planGpu(publishedConfig('gemma-7b'), { quantization } as unknown as Manifest, {
+      sequences: 1,
+      contextTokens: 128,
+      bindingBytes: 60_000_000,
+    })
+    const [gate, up] = [matrices.get(name('gate'))!, matrices.get(name('up'))!]
+    expect([gate.bits, up.bits]).toEqual([8, 4])
+    expect(gate.spans).toHaveLength(2)
+    expect(up.spans).toEqual(gate.spans)
+  })
+
   it('refuses with figures what the device has no memory for, before a byte of the weights is read', async () => {
     let reads = 0
     const model = withData(await quantizedFixture('gemma-mqa'), async () => {
