@@ -24,6 +24,28 @@ export function toServiceAccount(
   )
 }
 
+/**
+ * What a pod of the deployment that asks the API server acts as, with what it may ask in its own namespace. Its pod
+ * mounts the token by itself.
+ *
+ * @param named the ServiceAccount, the Role and what binds them
+ */
+export function toApiAccess(
+  identity: Identity,
+  named: { readonly name: string; readonly component: string },
+  rules: JsonObject[],
+): KubeObject[] {
+  const rbac = 'rbac.authorization.k8s.io'
+  // A subject without a namespace is refused; kustomize and `kubectl -n` fill in nothing here.
+  const subject = { kind: 'ServiceAccount', name: named.name, namespace: identity.namespace ?? 'default' }
+  const roleRef = { apiGroup: rbac, kind: 'Role', name: named.name }
+  return [
+    toObject('v1', 'ServiceAccount', identity, { automountServiceAccountToken: false }, named),
+    toObject(`${rbac}/v1`, 'Role', identity, { rules }, named),
+    toObject(`${rbac}/v1`, 'RoleBinding', identity, { roleRef, subjects: [subject] }, named),
+  ]
+}
+
 export const SERVICE_PORT = 80
 
 /** Inside the cluster only. */

@@ -1,5 +1,6 @@
 /** The InferencePool of a vLLM's pods, and the endpoint picker that chooses among them. */
 import type { JsonObject } from '../target.ts'
+import { toApiAccess } from './access.ts'
 import { type KubeObject, objectLabels, selectorLabels, toObject } from './object.ts'
 import { CONTAINER_SECURITY } from './pod.ts'
 import { HTTP_PORT, type Serving } from './serving.ts'
@@ -57,30 +58,11 @@ export function toPicker(serving: Serving, image: string): KubeObject[] {
     securityContext: CONTAINER_SECURITY,
   }
   return [
-    toObject('v1', 'ServiceAccount', serving, { automountServiceAccountToken: false }, options),
-    toObject(
-      'rbac.authorization.k8s.io/v1',
-      'Role',
-      serving,
-      {
-        rules: [
-          read('', 'pods'),
-          read('inference.networking.k8s.io', 'inferencepools'),
-          read('inference.networking.x-k8s.io', 'inferenceobjectives'),
-        ],
-      },
-      options,
-    ),
-    toObject(
-      'rbac.authorization.k8s.io/v1',
-      'RoleBinding',
-      serving,
-      {
-        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: options.name },
-        subjects: [{ kind: 'ServiceAccount', name: options.name, ...toNamespace(serving) }],
-      },
-      options,
-    ),
+    ...toApiAccess(serving, options, [
+      read('', 'pods'),
+      read('inference.networking.k8s.io', 'inferencepools'),
+      read('inference.networking.x-k8s.io', 'inferenceobjectives'),
+    ]),
     toObject(
       'apps/v1',
       'Deployment',
@@ -125,9 +107,4 @@ export function toPicker(serving: Serving, image: string): KubeObject[] {
       options,
     ),
   ]
-}
-
-/** A subject without a namespace is refused; kustomize and `kubectl -n` fill in nothing here. */
-function toNamespace({ namespace }: Serving): JsonObject {
-  return { namespace: namespace ?? 'default' }
 }

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Act, GuardJob, Limits, Rates } from '../guard-job.ts'
 import { type JsonObject, OWNER_LABEL } from '../target.ts'
+import { toApiAccess } from './access.ts'
 import { type KubeObject, selectorLabels, toObject } from './object.ts'
 import { CONTAINER_SECURITY } from './pod.ts'
 import type { Serving } from './serving.ts'
@@ -40,28 +41,13 @@ export function toGuard(serving: Serving, options: GuardOptions): KubeObject[] {
   const namespace = serving.namespace ?? 'default'
   const acts = toActs(serving.name, namespace, options)
   return [
-    toObject('v1', 'ServiceAccount', serving, { automountServiceAccountToken: false }, named),
-    toObject(
-      'rbac.authorization.k8s.io/v1',
-      'Role',
+    ...toApiAccess(
       serving,
-      {
-        rules: toRules(
-          acts.map(({ ref }) => ref),
-          ledger.name,
-        ),
-      },
       named,
-    ),
-    toObject(
-      'rbac.authorization.k8s.io/v1',
-      'RoleBinding',
-      serving,
-      {
-        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: named.name },
-        subjects: [{ kind: 'ServiceAccount', name: named.name, namespace }],
-      },
-      named,
+      toRules(
+        acts.map(({ ref }) => ref),
+        ledger.name,
+      ),
     ),
     toObject('v1', 'ConfigMap', serving, { data: { [PROGRAM]: program() } }, named),
     // Written by the guard alone; its age is the deployment's, by the cluster's own clock.
